@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"patronus.internal/dashboard/handlers"
+	"patronus.internal/dashboard/security"
+)
+
+// Bounds on what a connection may take. A request has 64 KiB at most and no
+// answer is long yet, so these are generous for the slowest honest client and
+// short for one that only holds on.
+const (
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 15 * time.Second
+	writeTimeout      = 30 * time.Second
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 16 << 10
+	// The contract drains within 10 s; what is left is for the writer.
+	drainTimeout = 8 * time.Second
+)
+
+// App is the server with everything it holds open.
+type App struct {
+	service  *security.Service
+	server   *http.Server
+	listener net.Listener
+	public   *url.URL
+	log      *slog.Logger
+	std      streams
+}
+
+// NewApp opens the data folder and the port. Nothing is served before Run.
+func NewApp(ctx context.Context, settings *Settings, std streams) (app *App, err error) {
+	if err := settings.checkTransport(); err != nil {
+		return nil, err
+	}
+	proxies, err := settings.trustedProxies()
+	if err != nil {
+		return nil, err
+	}
+	adminPassword, err := settings.adminPassword()
+	if err != nil {
+		return nil, err
+	}
+	certificates, err := settings.certificates()
+	if err != nil {
+		return nil, err
+	}
+	app = &App{log: settings.logger(std.err), std: std}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, app.Close(ctx))
+		}
+	}()
+	// The port comes first: a second start by mistake ends here, before it
+	// touches the data.
+	if app.listener, err = net.Listen("tcp", settings.Listen); err != nil {
+		return app, fmt.Errorf("cannot serve on %s: %w. Choose another address with --listen", settings.Listen, err)
+	}
+	if app.public, err = settings.publicURL(app.listener.Addr().String()); err != nil {
+		return app, err
+	}
+	app.service, err = security.Open(ctx, security.Options{DataDir: settings.DataDir, PublicURL: app.public, Log: app.log})
+	if err != nil {
+		return app, err
+	}
+	if settings.AdminEmail != "" {
+		created, err := app.service.CreateFirstAdmin(ctx, settings.AdminEmail, adminPassword)
+		if err != nil {
+			return app, err
+		}
+		if created {
+			app.log.InfoContext(ctx, "the first admin was created", "email", settings.AdminEmail)
+		}
+	}
+	web, err := handlers.New(handlers.Options{Service: app.service, PublicURL: app.public, TrustedProxies: proxies, Log: app.log})
+	if err != nil {
+		return app, err
+	}
+	app.server = &http.Server{
+		Handler: web, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		ErrorLog: slog.NewLogLogger(app.log.Handler(), slog.LevelDebug),
+	}
+	if certificates != nil {
+		app.listener = tls.NewListener(app.listener, &tls.Config{
+			MinVersion: tls.VersionTLS12, GetCertificate: certificates.get, NextProtos: []string{"http/1.1"}})
+	}
+	return app, nil
+}
+
+// Run serves until ctx ends, then lets requests in flight finish and the
+// writer drain.
+func (a *App) Run(ctx context.Context) error {
+	if err := a.service.Started(ctx, version); err != nil {
+		return errors.Join(err, a.Close(ctx))
+	}
+	link, err := a.service.FirstRun(ctx)
+	if err != nil {
+		return errors.Join(err, a.Close(ctx))
+	}
+	maintenance, stopMaintenance := context.WithCancel(ctx)
+	maintained := make(chan struct{})
+	go func() {
+		defer close(maintained)
+		a.service.Maintain(maintenance)
+	}()
+	served := make(chan error, 1)
+	go func() { served <- a.server.Serve(a.listener) }()
+	fmt.Fprintf(a.std.out, "listening on %s://%s\n", a.public.Scheme, a.listener.Addr())
+	if link != "" {
+		fmt.Fprintf(a.std.out, "first run: open %s\n", link)
+	}
+
+	select {
+	case err = <-served: // only a failure ends it from inside
+	case <-ctx.Done():
+		a.log.Info("stopping")
+		err = nil
+	}
+	stopMaintenance()
+	<-maintained
+	return errors.Join(err, a.Close(context.WithoutCancel(ctx)))
+}
+
+// Close stops in order: no new requests, the running ones finish, and last the
+// writer drains and the database closes.
+func (a *App) Close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	defer cancel()
+	var errs []error
+	if a.server != nil {
+		if err := a.server.Shutdown(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("some requests did not finish in %s: %w", drainTimeout, err), a.server.Close())
+		}
+	} else if a.listener != nil {
+		errs = append(errs, a.listener.Close())
+	}
+	if a.service != nil {
+		errs = append(errs, a.service.Close(context.WithoutCancel(ctx)))
+	}
+	return errors.Join(errs...)
+}

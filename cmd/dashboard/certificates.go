@@ -1,0 +1,63 @@
+package main
+
+import (
+	"crypto/tls"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+)
+
+// certificates gives the certificate of the files and reads them again when
+// they change, so that a renewal needs no restart. It is safe for concurrent
+// use.
+type certificates struct {
+	certFile, keyFile string
+
+	mu      sync.Mutex
+	current *tls.Certificate
+	changed [2]time.Time
+}
+
+// certificates returns nil when TLS is not set.
+func (s *Settings) certificates() (*certificates, error) {
+	if s.TLSCert == "" {
+		return nil, nil
+	}
+	c := &certificates{certFile: s.TLSCert, keyFile: s.TLSKey}
+	if _, err := c.get(nil); err != nil {
+		return nil, usagef("--tls-cert and --tls-key cannot be used: %v", err)
+	}
+	return c, nil
+}
+
+// get implements tls.Config.GetCertificate. Files that do not fit together, as
+// in the middle of a renewal, leave the last good pair in use.
+func (c *certificates) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var changed [2]time.Time
+	for i, name := range []string{c.certFile, c.keyFile} {
+		info, err := os.Stat(name)
+		if err != nil {
+			return c.lastGood(err)
+		}
+		changed[i] = info.ModTime()
+	}
+	if c.current != nil && changed == c.changed {
+		return c.current, nil
+	}
+	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+	if err != nil {
+		return c.lastGood(err)
+	}
+	c.current, c.changed = &pair, changed
+	return c.current, nil
+}
+
+func (c *certificates) lastGood(err error) (*tls.Certificate, error) {
+	if c.current != nil {
+		return c.current, nil
+	}
+	return nil, fmt.Errorf("read the certificate: %w", err)
+}

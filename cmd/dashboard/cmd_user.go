@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"patronus.internal/dashboard/security"
+	"patronus.internal/dashboard/security/secret"
+)
+
+type userCmd struct {
+	Add  userAddCmd  `cmd:"" help:"Add a user and print its id, and a one-time link to set the password."`
+	List userListCmd `cmd:"" help:"List the users."`
+}
+
+type userAddCmd struct {
+	Email         string `arg:"" help:"E-mail address to sign in with."`
+	Role          string `required:"" enum:"admin,operator,viewer,user" help:"admin, operator, viewer or user."`
+	PasswordStdin bool   `help:"Read the password from standard input instead of printing a link."`
+}
+
+func (cmd *userAddCmd) Run(ctx context.Context, settings *Settings, std streams) error {
+	var pw secret.Text
+	if cmd.PasswordStdin {
+		var err error
+		if pw, err = readPassword(std.in); err != nil {
+			return err
+		}
+	}
+	return withService(ctx, settings, std, func(service *security.Service) error {
+		u, link, err := service.AddUser(ctx, cmd.Email, cmd.Role, pw)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(std.out, u.ID)
+		if link != "" {
+			fmt.Fprintln(std.out, link)
+		}
+		return nil
+	})
+}
+
+type userListCmd struct{}
+
+func (cmd *userListCmd) Run(ctx context.Context, settings *Settings, std streams) error {
+	return withService(ctx, settings, std, func(service *security.Service) error {
+		table := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(table, "ID\tEMAIL\tROLE\tSTATE\tSECOND FACTOR\tLAST SIGN-IN")
+		for after := ""; ; {
+			users, next, err := service.Users(ctx, "", after, 500)
+			if err != nil {
+				return err
+			}
+			for _, u := range users {
+				state, factor, last := "enabled", "no", "never"
+				if !u.Enabled {
+					state = "disabled"
+				}
+				if u.MFAEnabled {
+					factor = "yes"
+				}
+				if u.LastLoginAt != nil {
+					last = u.LastLoginAt.Format(time.RFC3339)
+				}
+				fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", u.ID, u.Email, u.Role, state, factor, last)
+			}
+			if after = next; after == "" {
+				return table.Flush()
+			}
+		}
+	})
+}
+
+// withService opens the data folder for one command and closes it again.
+func withService(ctx context.Context, settings *Settings, std streams, do func(*security.Service) error) error {
+	service, err := settings.open(ctx, std)
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(service), service.Close(ctx))
+}
+
+// readPassword reads one password; one line end behind it is not part of it.
+func readPassword(r io.Reader) (secret.Text, error) {
+	raw, err := io.ReadAll(io.LimitReader(r, maxPasswordFile+1))
+	if err != nil {
+		return secret.Text{}, fmt.Errorf("the password cannot be read: %w", err)
+	}
+	pw := strings.TrimSuffix(strings.TrimSuffix(string(raw), "\n"), "\r")
+	switch {
+	case len(raw) > maxPasswordFile:
+		return secret.Text{}, usagef("the password is longer than %d bytes", maxPasswordFile)
+	case pw == "":
+		return secret.Text{}, usagef("the password is empty")
+	}
+	return secret.NewText(pw), nil
+}

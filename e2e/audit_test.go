@@ -1,0 +1,138 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/chromedp/chromedp"
+)
+
+// readsAuditLog finds each thing that the walk did, filters the log in every
+// way and pages through all of it.
+func (p *person) readsAuditLog(s *server) {
+	p.visit("/audit", 200)
+	p.inspect("audit")
+	p.findsEachEvent()
+	p.filters()
+	p.pages()
+
+	p.visit("/audit", 200)
+	p.follow(`main a[href^="/audit/"]`, 200)
+	p.sees("mfa_verify")
+	p.sees(p.email)
+	p.inspect("audit-event")
+	p.visit("/audit/999999999", 404)
+}
+
+// findsEachEvent asks for each kind of event by the form.
+func (p *person) findsEachEvent() {
+	for _, happened := range []struct {
+		eventType, severity, success string
+		times                        int
+		by                           string // shown in each row
+	}{
+		{"system_start", "info", "true", 1, ""},
+		{"user_create", "info", "true", 1, ""},
+		{"login_attempt", "info", "true", 4, p.email}, // at the set-up and three times since
+		{"login_attempt", "warning", "false", 1, p.email},
+		{"mfa_enroll", "info", "true", 1, p.email},
+		{"mfa_enroll", "warning", "false", 1, p.email},
+		{"mfa_verify", "info", "true", 3, p.email},
+		{"mfa_verify", "warning", "false", 2, p.email},
+		{"logout", "info", "true", 3, p.email},
+		{"api_key_create", "info", "true", 1, p.email},
+		{"api_key_usage", "info", "true", 1, p.email},
+		{"authorization_failed", "warning", "false", 1, p.email},
+		{"api_key_revoke", "info", "true", 1, p.email},
+	} {
+		p.visit("/audit", 200)
+		p.choose("event_type", happened.eventType)
+		p.choose("severity", happened.severity)
+		p.choose("success", happened.success)
+		p.submit("/audit", 200)
+		rows := p.texts("main tbody tr")
+		if len(rows) < happened.times {
+			p.t.Errorf("%s, success %s: %d events, want %d\n%s", happened.eventType, happened.success, len(rows), happened.times, p.page())
+		}
+		for _, row := range rows {
+			if !strings.Contains(row, happened.eventType) || !strings.Contains(row, happened.by) {
+				p.t.Errorf("%s, success %s, by %s: the list holds %s", happened.eventType, happened.success, happened.by, row)
+			}
+		}
+	}
+}
+
+// filters tries the filters that are typed.
+func (p *person) filters() {
+	for _, filter := range []struct {
+		name, text string
+		some       bool
+	}{
+		{"email", p.email, true},
+		{"email", "nobody@example.org", false},
+		{"ip", "127.0.0.1", true},
+		{"ip", "192.0.2.1", false},
+		{"since", "1h", true},
+		{"since", "2999-01-01T00:00:00Z", false},
+		{"until", "1h", false},
+		{"until", "2999-01-01T00:00:00Z", true},
+	} {
+		p.visit("/audit", 200)
+		p.fill(filter.name, filter.text)
+		p.submit("/audit", 200)
+		if rows := p.texts("main tbody tr"); (len(rows) > 0) != filter.some {
+			p.t.Errorf("%s=%s: %d events\n%s", filter.name, filter.text, len(rows), p.page())
+		}
+	}
+	p.inspect("audit-filtered")
+
+	p.visit("/audit?ip=192.0.2.1", 200)
+	p.inspect("audit-nothing-matches")
+	for _, wrong := range []struct{ name, text string }{{"ip", "localhost"}, {"since", "yesterday"}} {
+		p.visit("/audit", 200)
+		p.fill(wrong.name, wrong.text)
+		p.submit("/audit", 422)
+		p.refuses(wrong.name)
+	}
+	p.inspect("audit-refused")
+}
+
+// pages walks from the newest event to the first: the sequence has no gap and
+// nothing is shown twice.
+func (p *person) pages() {
+	const older = `main a[href*="cursor="]`
+	p.visit("/audit?limit=5", 200)
+	ids := p.eventIDs()
+	for len(p.texts(older)) > 0 {
+		p.follow(older, 200)
+		ids = append(ids, p.eventIDs()...)
+	}
+	if len(ids) < 20 {
+		p.t.Fatalf("the log has %d events, want one for each thing that happened", len(ids))
+	}
+	for i, id := range ids {
+		if id != len(ids)-i {
+			p.t.Fatalf("the events, newest first, are %v", ids)
+		}
+	}
+}
+
+// eventIDs are the sequence numbers of the events on the page, in order.
+func (p *person) eventIDs() []int {
+	p.t.Helper()
+	links := value(p.visitor, "read the links", chromedp.Evaluate[[]string](
+		`Array.from(document.querySelectorAll('main tbody a[href^="/audit/"]'), a => a.pathname)`))
+	var ids []int
+	for _, link := range slices.Compact(links) {
+		id, err := strconv.Atoi(strings.TrimPrefix(link, "/audit/"))
+		if err != nil {
+			p.t.Fatal(fmt.Errorf("the link %s: %w", link, err))
+		}
+		ids = append(ids, id)
+	}
+	return ids
+}

@@ -1,0 +1,110 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/chromedp/chromedp"
+)
+
+const keyName = "nightly report"
+
+var keySecret = regexp.MustCompile(`^pk_[0-9a-f]{64}$`)
+
+// createKey makes a key that may read the log for thirty days, and returns its
+// secret, which is shown once.
+func (p *person) createKey(s *server) string {
+	p.visit("/api-keys", 200)
+	p.inspect("api-keys-empty")
+	p.fill("name", keyName)
+	p.submit("/api-keys", 422) // no scope
+	p.refuses("scopes")
+
+	p.click(`[name="scopes"][value="audit:read"]`)
+	p.choose("expires_in_days", "30")
+	p.submit("/api-keys", 201)
+	secret := p.text("#api-key-secret")
+	if !keySecret.MatchString(secret) {
+		p.t.Fatalf("the secret is %q, want pk_ and 64 hex digits", secret)
+	}
+	s.keepsSecret("API key", secret)
+	p.inspect("api-key-created")
+
+	p.visit("/api-keys", 200)
+	p.seesNot(secret)
+	row := p.row(keyName)
+	for _, shown := range []string{secret[:len("pk_")+8], "audit:read", "Active"} {
+		if !strings.Contains(row, shown) {
+			p.t.Errorf("the key is listed without %q: %s", shown, row)
+		}
+	}
+	if !p.rowHasDay(keyName, time.Now().AddDate(0, 0, 30)) {
+		p.t.Errorf("the key is listed without its expiry in 30 days: %s", row)
+	}
+	if strings.Contains(row, "127.0.0.1") {
+		p.t.Errorf("the key was used before it was: %s", row)
+	}
+	p.inspect("api-keys")
+	return secret
+}
+
+// rowHasDay reports whether the row that shows a text also shows a time within
+// a day of when.
+func (p *person) rowHasDay(text string, when time.Time) bool {
+	p.t.Helper()
+	times := value(p.visitor, "read the times", chromedp.Evaluate[[]string](fmt.Sprintf(
+		"Array.from(document.querySelectorAll('main tbody tr')).filter(r => r.innerText.includes(%q))"+
+			".flatMap(r => Array.from(r.querySelectorAll('time'), t => t.dateTime))", text)))
+	return slices.ContainsFunc(times, func(shown string) bool {
+		at, err := time.Parse(time.RFC3339, shown)
+		return err == nil && at.Sub(when).Abs() < 24*time.Hour
+	})
+}
+
+// usesAndRevokesKey calls the API with the key, sees the use in the list, and
+// revokes the key: it is dead at once.
+func (p *person) usesAndRevokesKey(s *server, key string) {
+	if code := problemCode(s.get("/api/v1/audit", key[:len(key)-1]+"g")); code != "401 unauthenticated" {
+		p.t.Errorf("a key that is none: %s", code)
+	}
+	if code := problemCode(s.get("/api/v1/users", key)); code != "403 insufficient_scope" {
+		p.t.Errorf("the users, without the scope: %s", code)
+	}
+	status, body := s.get("/api/v1/audit?event_type=api_key_create", key)
+	if status != 200 || strings.Count(body, `"event_type":"api_key_create"`) != 1 {
+		p.t.Errorf("the log with the key: status %d, %s", status, body)
+	}
+
+	p.visit("/api-keys", 200)
+	if row := p.row(keyName); !strings.Contains(row, "127.0.0.1") || !p.rowHasDay(keyName, time.Now()) {
+		p.t.Errorf("the key is listed without its last use: %s", row)
+	}
+	p.click(`tr:has(form[action$="/revoke"]) summary`)
+	p.inspect("api-keys-revoke")
+	p.follow(`form[action$="/revoke"] button:not([type=button])`, 200)
+	p.at("/api-keys")
+	if row := p.row(keyName); !strings.Contains(row, "Revoked") {
+		p.t.Errorf("the key is listed as %s", row)
+	}
+	if len(p.texts(`form[action$="/revoke"]`)) > 0 {
+		p.t.Error("a revoked key can be revoked again")
+	}
+	if code := problemCode(s.get("/api/v1/audit", key)); code != "401 unauthenticated" {
+		p.t.Errorf("the log with the revoked key: %s", code)
+	}
+}
+
+// problemCode is the status and the code of a refusal.
+func problemCode(status int, body string) string {
+	var problem struct{ Code string }
+	if err := json.Unmarshal([]byte(body), &problem); err != nil {
+		return fmt.Sprintf("%d, no problem+json: %s", status, body)
+	}
+	return fmt.Sprintf("%d %s", status, problem.Code)
+}

@@ -1,0 +1,137 @@
+package handlers
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+
+	"github.com/labstack/echo/v4"
+
+	"patronus.internal/dashboard/security/audit"
+	"patronus.internal/dashboard/security/secerr"
+)
+
+// eventJSON is the contract's *event*: every field is there, null where it
+// does not apply.
+type eventJSON struct {
+	ID        int64           `json:"id"`
+	Time      timestamp       `json:"time"`
+	EventType audit.Type      `json:"event_type"`
+	Severity  audit.Severity  `json:"severity"`
+	Success   bool            `json:"success"`
+	UserID    *string         `json:"user_id"`
+	Email     *string         `json:"email"`
+	IPAddress *string         `json:"ip_address"`
+	UserAgent *string         `json:"user_agent"`
+	SessionID *string         `json:"session_id"`
+	APIKeyID  *string         `json:"api_key_id"`
+	RequestID *string         `json:"request_id"`
+	Details   json.RawMessage `json:"details"`
+}
+
+func showEvent(e audit.Record) eventJSON {
+	return eventJSON{ID: e.Seq, Time: timestamp(e.Time), EventType: e.Type, Severity: e.Severity, Success: e.Success,
+		UserID: stringOrNull(e.Actor.UserID), Email: stringOrNull(e.Actor.Email), IPAddress: stringOrNull(e.Actor.IPAddress),
+		UserAgent: stringOrNull(e.Actor.UserAgent), SessionID: stringOrNull(e.Actor.SessionID),
+		APIKeyID: stringOrNull(e.Actor.APIKeyID), RequestID: stringOrNull(e.Actor.RequestID), Details: e.Details}
+}
+
+var eventParams = []string{"event_type", "severity", "success", "user_id", "email", "ip", "key_id", "since", "until", "q", "limit", "cursor"}
+
+// apiListEvents lists the log, newest first: GET /audit.
+func (s *Server) apiListEvents(c echo.Context) error {
+	values, err := queryParams(c, eventParams...)
+	if err != nil {
+		return err
+	}
+	filter, err := s.eventFilter(values)
+	if err != nil {
+		return err
+	}
+	return s.answerEvents(c, filter)
+}
+
+// apiCriticalEvents lists what a person should look at now:
+// GET /admin/audit/critical.
+func (s *Server) apiCriticalEvents(c echo.Context) error {
+	values, err := queryParams(c, "since", "until", "limit", "cursor")
+	if err != nil {
+		return err
+	}
+	filter, err := s.eventFilter(values)
+	if err != nil {
+		return err
+	}
+	filter.Severity = audit.Critical
+	return s.answerEvents(c, filter)
+}
+
+func (s *Server) answerEvents(c echo.Context, filter audit.Filter) error {
+	events, next, err := s.service.Events(c.Request().Context(), caller(c), filter)
+	if err != nil {
+		return err
+	}
+	return answerList(c, events, encodeCursor(next), showEvent)
+}
+
+// apiGetEvent shows one event: GET /audit/{id}.
+func (s *Server) apiGetEvent(c echo.Context) error {
+	event, err := s.eventByParam(c)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, showEvent(event))
+}
+
+func (s *Server) eventByParam(c echo.Context) (audit.Record, error) {
+	seq, err := strconv.ParseInt(c.Param("id"), 10, 64)
+	if err != nil || seq < 1 {
+		return audit.Record{}, secerr.Wrap(secerr.NotFound, "There is no such event.", err)
+	}
+	return s.service.Event(c.Request().Context(), caller(c), seq)
+}
+
+// eventFilter reads the filters of the log, for the API and the page alike. It
+// names every parameter that is refused.
+func (s *Server) eventFilter(values url.Values) (audit.Filter, error) {
+	f := audit.Filter{Type: audit.Type(values.Get("event_type")), Severity: audit.Severity(values.Get("severity")),
+		UserID: values.Get("user_id"), Email: values.Get("email"), APIKeyID: values.Get("key_id"), Text: values.Get("q")}
+	var fields []secerr.Field
+	note := func(err error) {
+		if e, ok := err.(*secerr.Error); ok && len(e.Fields) > 0 {
+			fields = append(fields, e.Fields...)
+		}
+	}
+	switch values.Get("success") {
+	case "":
+	case "true", "false":
+		success := values.Get("success") == "true"
+		f.Success = &success
+	default:
+		fields = append(fields, secerr.Field{Field: "success", Detail: "Use true or false."})
+	}
+	if raw := values.Get("ip"); raw != "" {
+		ip, err := netip.ParseAddr(raw)
+		if err != nil {
+			fields = append(fields, secerr.Field{Field: "ip", Detail: "Write an address, for example 192.0.2.7 or 2001:db8::1."})
+		}
+		f.IP = ip.Unmap().WithZone("").String()
+	}
+	var err error
+	if f.Since, err = parseTimeParam("since", values.Get("since"), s.now()); err != nil {
+		note(err)
+	}
+	if f.Until, err = parseTimeParam("until", values.Get("until"), s.now()); err != nil {
+		note(err)
+	}
+	if fields != nil {
+		return audit.Filter{}, secerr.InvalidFields(fields...)
+	}
+	if f.Limit, err = parseLimit(values.Get("limit")); err != nil {
+		return audit.Filter{}, err
+	}
+	f.Before, err = decodeCursor(values.Get("cursor"))
+	return f, err
+}

@@ -1,0 +1,134 @@
+// Package handlers turns HTTP into calls of package security and their answers
+// into pages and JSON. It decides nothing itself: routes.go says who may call
+// what, errors.go what a refusal looks like.
+package handlers
+
+import (
+	"bytes"
+	"crypto/rand"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"github.com/a-h/templ"
+	"github.com/labstack/echo/v4"
+
+	"patronus.internal/dashboard/security"
+	"patronus.internal/dashboard/security/rbac"
+	"patronus.internal/dashboard/security/secerr"
+	"patronus.internal/dashboard/static"
+	"patronus.internal/dashboard/views"
+)
+
+// Options is what a Server is made of.
+type Options struct {
+	Service        *security.Service
+	PublicURL      *url.URL
+	TrustedProxies []netip.Prefix
+	Now            func() time.Time // default time.Now
+	Rand           io.Reader        // default crypto/rand
+	Log            *slog.Logger     // default slog.Default()
+}
+
+// Server answers every request. It is safe for concurrent use.
+type Server struct {
+	service  *security.Service
+	site     Site
+	sessions sessionStore
+	csrf     csrf
+	now      func() time.Time
+	log      *slog.Logger
+	echo     *echo.Echo
+}
+
+// New builds the Server: middleware in the order in which a request meets it,
+// then every route of the two tables.
+func New(o Options) (*Server, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Rand == nil {
+		o.Rand = rand.Reader
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	site, err := NewSite(o.PublicURL.String())
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{service: o.Service, site: site, sessions: sessionStore{secure: site.HTTPS()}, now: o.Now, log: o.Log,
+		csrf: newCSRF(o.Service.MAC, o.Rand, site), echo: echo.New()}
+	s.echo.HTTPErrorHandler = ErrorHandler(s.pageProblem, o.Log)
+	s.echo.Use(Base(BaseOptions{Site: site, TrustedProxies: o.TrustedProxies, Now: o.Now, Rand: o.Rand, Log: o.Log})...)
+	for _, r := range s.api() {
+		s.echo.Add(r.method, r.path, s.guardAPI(r))
+	}
+	for _, r := range s.pages() {
+		s.echo.Add(r.method, r.path, s.guardPage(r))
+	}
+	s.echo.GET(staticPrefix+"*", echo.WrapHandler(static.Handler()))
+	return s, nil
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.ServeHTTP(w, r) }
+
+// page is what every page shows around its content.
+func (s *Server) page(c echo.Context, title, active string) views.Page {
+	p := views.Page{Title: title, Active: active, CSRF: s.formToken(c), RequestID: RequestIDFrom(c.Request().Context()), Now: s.now()}
+	if who := caller(c); who.User.ID != "" {
+		p.User = &views.Viewer{Email: who.User.Email, Role: who.User.Role, EnrolmentRequired: who.EnrollmentRequired,
+			CanReadAudit: who.Reach(rbac.AuditRead) == rbac.All}
+	}
+	return p
+}
+
+// render writes a page, whole or not at all: a failure in the middle becomes
+// an error page and not half of the one that was meant.
+func (s *Server) render(c echo.Context, status int, page templ.Component) error {
+	var body bytes.Buffer
+	if err := page.Render(c.Request().Context(), &body); err != nil {
+		return err
+	}
+	return c.HTMLBlob(status, body.Bytes())
+}
+
+// pageProblem shows a refusal to a person.
+func (s *Server) pageProblem(c echo.Context, p Problem) error {
+	page := s.page(c, p.Title, "")
+	page.Problem = p.Detail
+	return s.render(c, p.Status, views.Error(views.ErrorProps{Page: page, Status: p.Status}))
+}
+
+// formProblem puts a refusal of a form on its page: beside the fields that it
+// names, and those that the page does not have into the summary. A refusal
+// that is not about the form is returned as the error. The status is that of
+// the refusal.
+func (s *Server) formProblem(c echo.Context, p *views.Page, err error) (int, error) {
+	refusal := asRefusal(err)
+	switch refusal.Code {
+	case secerr.ValidationFailed, secerr.InvalidCredentials, secerr.InvalidCode, secerr.Unauthenticated,
+		secerr.Conflict, secerr.Forbidden, secerr.RateLimited, secerr.Unavailable:
+	default:
+		return 0, err
+	}
+	problem := ToProblem(err, p.RequestID)
+	prepareErrorHeader(c, problem)
+	logProblem(c.Request().Context(), s.log, problem, err)
+	p.Problem = refusal.Detail
+	for _, f := range refusal.Fields {
+		p.Summary = append(p.Summary, views.FieldError{Field: f.Field, Label: fieldLabels[f.Field], Detail: f.Detail})
+	}
+	return problem.Status, nil
+}
+
+// fieldLabels are the names of the fields as the pages show them.
+var fieldLabels = map[string]string{
+	"email": "E-mail address", "password": "Password", "password_confirm": "Password, once more", "code": "Code",
+	"name": "Name", "scopes": "Scopes", "expires_in_days": "Expires", "networks": "Networks",
+	"event_type": "Type", "severity": "Severity", "success": "Outcome", "ip": "Address", "since": "From", "until": "Until", "q": "Search",
+}

@@ -1,0 +1,139 @@
+package handlers
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"patronus.internal/dashboard/security"
+	"patronus.internal/dashboard/security/apikey"
+	"patronus.internal/dashboard/security/secerr"
+	"patronus.internal/dashboard/security/secret"
+)
+
+const callerKey = "caller"
+
+// caller is the identity of the request. Routes that are public have none.
+func caller(c echo.Context) security.Caller {
+	found, _ := c.Get(callerKey).(security.Caller)
+	return found
+}
+
+// request is what package security is told of the call.
+func request(c echo.Context) security.Request {
+	method := c.Request().Method
+	return security.Request{IP: ClientIP(c), UserAgent: c.Request().UserAgent(), ID: RequestIDFrom(c.Request().Context()),
+		Route: method + " " + c.Path(), Change: method != http.MethodGet && method != http.MethodHead}
+}
+
+// guardAPI lets a call through to its handler when the bearer may make it.
+func (s *Server) guardAPI(r route) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if err := refuseKeyInQuery(c.Request().URL); err != nil {
+			return err
+		}
+		if r.access == public {
+			return r.handle(c)
+		}
+		token, err := bearer(c.Request().Header)
+		if err != nil {
+			return err
+		}
+		who, err := s.service.IdentifyBearer(c.Request().Context(), request(c), token)
+		if err != nil {
+			return err
+		}
+		if who.EnrollmentRequired && !r.duringEnrolment {
+			return secerr.New(secerr.MFAEnrollmentRequired, "Your account must have a second factor. Enrol one with POST /api/v1/mfa/totp first.")
+		}
+		return s.enter(c, r, who)
+	}
+}
+
+// guardPage does the same for a browser: it checks the form's token first, and
+// sends who is not signed in to the sign-in page.
+func (s *Server) guardPage(r route) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if r.method != http.MethodGet {
+			if err := s.checkForm(c); err != nil {
+				return err
+			}
+		}
+		if r.access == public {
+			return r.handle(c)
+		}
+		who, err := s.service.IdentifyCookie(c.Request().Context(), request(c), s.cookie(c))
+		if secerr.Is(err, secerr.Unauthenticated) {
+			return c.Redirect(http.StatusSeeOther, loginURL(c.Request()))
+		}
+		if err != nil {
+			return err
+		}
+		if who.EnrollmentRequired && !r.duringEnrolment {
+			return c.Redirect(http.StatusSeeOther, "/account/mfa")
+		}
+		return s.enter(c, r, who)
+	}
+}
+
+// enter checks the permission of a route and hands over to it.
+func (s *Server) enter(c echo.Context, r route, who security.Caller) error {
+	ctx := c.Request().Context()
+	var err error
+	switch {
+	case r.access == permitted, r.access == ownOr && who.Key != nil:
+		err = s.service.Authorize(ctx, who, r.permission)
+	case r.access == person:
+		err = s.service.AuthorizePerson(ctx, who)
+	}
+	if err != nil {
+		return err
+	}
+	c.Set(callerKey, who)
+	return r.handle(c)
+}
+
+// loginURL leads to the sign-in page and from there back to what was asked
+// for. Only a GET can be repeated.
+func loginURL(r *http.Request) string {
+	if r.Method != http.MethodGet || r.URL.Path == "/" {
+		return "/login"
+	}
+	return "/login?next=" + url.QueryEscape(r.URL.RequestURI())
+}
+
+// bearer reads the one Authorization header (RFC 6750 §2.1).
+func bearer(h http.Header) (secret.Text, error) {
+	values := h.Values("Authorization")
+	if len(values) == 0 {
+		return secret.Text{}, secerr.New(secerr.Unauthenticated, "Sign in: send an access token or an API key as Authorization: Bearer.")
+	}
+	scheme, token, _ := strings.Cut(values[0], " ")
+	token = strings.TrimSpace(token)
+	if len(values) > 1 || !strings.EqualFold(scheme, "Bearer") || token == "" {
+		return secret.Text{}, secerr.New(secerr.Unauthenticated, "Send one header Authorization: Bearer with an access token or an API key.")
+	}
+	return secret.NewText(token), nil
+}
+
+// refuseKeyInQuery refuses a key where it would end in logs and histories.
+func refuseKeyInQuery(u *url.URL) error {
+	if !strings.Contains(u.RawQuery, apikey.Prefix) {
+		return nil
+	}
+	values, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return secerr.Wrap(secerr.BadRequest, "The query of the address is malformed.", errors.New("malformed query"))
+	}
+	for _, list := range values {
+		for _, value := range list {
+			if apikey.Looks(value) {
+				return secerr.New(secerr.BadRequest, "Never put an API key into an address: it ends in logs. Send it as Authorization: Bearer, and revoke this one.")
+			}
+		}
+	}
+	return nil
+}

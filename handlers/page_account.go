@@ -1,0 +1,89 @@
+package handlers
+
+import (
+	"encoding/base64"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"patronus.internal/dashboard/security"
+	"patronus.internal/dashboard/security/secerr"
+	"patronus.internal/dashboard/views"
+)
+
+// pageAccount shows who one is.
+func (s *Server) pageAccount(c echo.Context) error {
+	who := caller(c)
+	props := views.AccountProps{Page: s.page(c, "Account", views.MenuAccount), CreatedAt: who.User.CreatedAt, MFAEnabled: who.User.MFAEnabled}
+	for _, p := range who.Permissions() {
+		props.Permissions = append(props.Permissions, string(p))
+	}
+	return s.render(c, http.StatusOK, views.Account(props))
+}
+
+// pageMFA shows the second factor, or the enrolment under way.
+func (s *Server) pageMFA(c echo.Context) error {
+	return s.renderMFA(c, http.StatusOK, s.page(c, "Two-step sign-in", views.MenuMFA))
+}
+
+func (s *Server) renderMFA(c echo.Context, status int, page views.Page) error {
+	ctx, who := c.Request().Context(), caller(c)
+	state, err := s.service.MFA(ctx, who)
+	if err != nil {
+		return err
+	}
+	props := views.MFAProps{Page: page, Enabled: len(state.Factors) > 0, BackupCodesRemaining: state.BackupCodesLeft}
+	for _, f := range state.Factors {
+		props.Factors = append(props.Factors, views.FactorRow{Name: f.Name, Kind: f.Kind, CreatedAt: f.CreatedAt, LastUsedAt: f.LastUsedAt})
+	}
+	if !props.Enabled {
+		pending, err := s.service.PendingTOTP(ctx, who)
+		if err == nil {
+			props.Enrolment = &views.Enrolment{QRPNG: base64.StdEncoding.EncodeToString(pending.QR), Secret: pending.Secret, Account: who.User.Email}
+		} else if !secerr.Is(err, secerr.NotFound) {
+			return err
+		}
+	}
+	return s.render(c, status, views.MFA(props))
+}
+
+// submitBeginTOTP draws a secret; the page then shows it.
+func (s *Server) submitBeginTOTP(c echo.Context) error {
+	if _, err := s.service.BeginTOTP(c.Request().Context(), caller(c), ""); err != nil {
+		return s.mfaProblem(c, err)
+	}
+	return c.Redirect(http.StatusSeeOther, "/account/mfa")
+}
+
+// submitVerifyTOTP finishes the enrolment and shows the backup codes, this
+// once.
+func (s *Server) submitVerifyTOTP(c echo.Context) error {
+	form, err := parseForm(c)
+	if err != nil {
+		return err
+	}
+	var enrolled security.Enrolled
+	if err = required(field{"code", form.One("code")}); err == nil {
+		enrolled, err = s.service.VerifyTOTP(c.Request().Context(), caller(c), form.One("code"))
+	}
+	if err != nil {
+		return s.mfaProblem(c, err)
+	}
+	if err := s.setCookie(c, enrolled.SignIn.Secret); err != nil {
+		return err
+	}
+	who := caller(c)
+	who.User, who.EnrollmentRequired = enrolled.SignIn.User, false
+	c.Set(callerKey, who)
+	return s.render(c, http.StatusOK, views.BackupCodes(views.BackupCodesProps{
+		Page: s.page(c, "Backup codes", views.MenuMFA), Codes: enrolled.BackupCodes}))
+}
+
+func (s *Server) mfaProblem(c echo.Context, err error) error {
+	page := s.page(c, "Two-step sign-in", views.MenuMFA)
+	status, err := s.formProblem(c, &page, err)
+	if err != nil {
+		return err
+	}
+	return s.renderMFA(c, status, page)
+}

@@ -1,0 +1,31 @@
+package handlers
+
+import (
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"patronus.internal/dashboard/security/audit"
+	"patronus.internal/dashboard/views"
+)
+
+// pageOverview is the first page behind the sign-in.
+func (s *Server) pageOverview(c echo.Context) error {
+	who := caller(c)
+	o, err := s.service.Overview(c.Request().Context(), who)
+	if err != nil {
+		return err
+	}
+	return s.render(c, http.StatusOK, views.Overview(views.OverviewProps{
+		Page: s.page(c, "Overview", views.MenuOverview), MFAEnabled: who.User.MFAEnabled, BackupCodesRemaining: o.BackupCodes,
+		ActiveAPIKeys: o.Keys, Sessions: o.Sessions, Warnings: o.Warnings, Criticals: o.Criticals, Recent: eventRows(o.Latest)}))
+}
+
+func eventRows(events []audit.Record) []views.EventRow {
+	rows := make([]views.EventRow, 0, len(events))
+	for _, e := range events {
+		rows = append(rows, views.EventRow{ID: e.Seq, Time: e.Time, Type: string(e.Type), Severity: string(e.Severity),
+			Success: e.Success, Email: e.Actor.Email, IP: e.Actor.IPAddress, RequestID: e.Actor.RequestID})
+	}
+	return rows
+}

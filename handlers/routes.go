@@ -1,0 +1,103 @@
+package handlers
+
+import (
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"patronus.internal/dashboard/security/rbac"
+)
+
+// access says who may call a route.
+type access string
+
+const (
+	public    access = "public"     // anybody
+	anyone    access = "any"        // any identity
+	person    access = "person"     // a signed-in person, about their own account
+	permitted access = "permission" // who has the route's permission
+	ownOr     access = "own or permission"
+	// ownOr: a person for what is their own; a key only with the permission
+)
+
+// limitClass names the rate limit of the policy that counts a route. Calls
+// with an API key count as api_key in the place of api_authenticated.
+type limitClass string
+
+const (
+	unlimited            limitClass = "none"
+	limitLogin           limitClass = "login"
+	limitAuthenticated   limitClass = "api_authenticated"
+	limitUnauthenticated limitClass = "api_unauthenticated"
+)
+
+// route is one line of the table. duringEnrolment routes stay open to a person
+// who must enrol a second factor first.
+type route struct {
+	method, path    string
+	access          access
+	permission      rbac.Permission
+	limit           limitClass
+	duringEnrolment bool
+	handle          echo.HandlerFunc
+}
+
+// api lists the JSON API. The identity is a bearer, never a cookie.
+func (s *Server) api() []route {
+	const get, post, patch, del = http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete
+	return []route{
+		{get, "/healthz", public, "", unlimited, true, s.healthz},
+		{get, "/readyz", public, "", unlimited, true, s.readyz},
+
+		{post, "/api/v1/auth/login", public, "", limitLogin, true, s.apiLogin},
+		{post, "/api/v1/auth/mfa", public, "", limitUnauthenticated, true, s.apiSecondFactor},
+		{post, "/api/v1/auth/logout", person, "", limitAuthenticated, true, s.apiLogout},
+		{post, "/api/v1/auth/nonce", anyone, "", limitAuthenticated, false, s.apiNonce},
+
+		{get, "/api/v1/me", anyone, "", limitAuthenticated, true, s.apiMe},
+		{get, "/api/v1/mfa", person, "", limitAuthenticated, true, s.apiMFA},
+		{post, "/api/v1/mfa/totp", person, "", limitAuthenticated, true, s.apiBeginTOTP},
+		{post, "/api/v1/mfa/totp/verify", person, "", limitAuthenticated, true, s.apiVerifyTOTP},
+
+		{post, "/api/v1/api-keys", person, "", limitAuthenticated, false, s.apiCreateKey},
+		{get, "/api/v1/api-keys", ownOr, rbac.APIKeysRead, limitAuthenticated, false, s.apiListKeys},
+		{get, "/api/v1/api-keys/:id", ownOr, rbac.APIKeysRead, limitAuthenticated, false, s.apiGetKey},
+		{del, "/api/v1/api-keys/:id", ownOr, rbac.APIKeysWrite, limitAuthenticated, false, s.apiRevokeKey},
+
+		{get, "/api/v1/audit", permitted, rbac.AuditRead, limitAuthenticated, false, s.apiListEvents},
+		{get, "/api/v1/audit/:id", permitted, rbac.AuditRead, limitAuthenticated, false, s.apiGetEvent},
+		{get, "/api/v1/admin/audit/critical", permitted, rbac.AuditRead, limitAuthenticated, false, s.apiCriticalEvents},
+
+		{get, "/api/v1/users", permitted, rbac.UsersRead, limitAuthenticated, false, s.apiListUsers},
+		{get, "/api/v1/policies", permitted, rbac.PoliciesRead, limitAuthenticated, false, s.apiGetPolicy},
+		{patch, "/api/v1/policies", permitted, rbac.PoliciesWrite, limitAuthenticated, false, s.apiPatchPolicy},
+	}
+}
+
+// pages lists what a browser shows. The identity is the session cookie, and
+// every POST carries a CSRF token.
+func (s *Server) pages() []route {
+	const get, post = http.MethodGet, http.MethodPost
+	return []route{
+		{get, "/setup", public, "", unlimited, true, s.pageSetup},
+		{post, "/setup", public, "", limitUnauthenticated, true, s.submitSetup},
+		{get, "/login", public, "", unlimited, true, s.pageLogin},
+		{post, "/login", public, "", limitLogin, true, s.submitLogin},
+		{get, "/login/mfa", public, "", unlimited, true, s.pageSecondFactor},
+		{post, "/login/mfa", public, "", limitUnauthenticated, true, s.submitSecondFactor},
+		{get, "/reset-password", public, "", unlimited, true, s.pageSetPassword},
+		{post, "/reset-password", public, "", limitUnauthenticated, true, s.submitSetPassword},
+		{post, "/logout", person, "", limitAuthenticated, true, s.submitLogout},
+
+		{get, "/", person, "", limitAuthenticated, false, s.pageOverview},
+		{get, "/audit", permitted, rbac.AuditRead, limitAuthenticated, false, s.pageAudit},
+		{get, "/audit/:id", permitted, rbac.AuditRead, limitAuthenticated, false, s.pageAuditEvent},
+		{get, "/api-keys", person, "", limitAuthenticated, false, s.pageAPIKeys},
+		{post, "/api-keys", person, "", limitAuthenticated, false, s.submitCreateKey},
+		{post, "/api-keys/:id/revoke", person, "", limitAuthenticated, false, s.submitRevokeKey},
+		{get, "/account", person, "", limitAuthenticated, true, s.pageAccount},
+		{get, "/account/mfa", person, "", limitAuthenticated, true, s.pageMFA},
+		{post, "/account/mfa/totp", person, "", limitAuthenticated, true, s.submitBeginTOTP},
+		{post, "/account/mfa/totp/verify", person, "", limitAuthenticated, true, s.submitVerifyTOTP},
+	}
+}

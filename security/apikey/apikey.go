@@ -1,0 +1,234 @@
+// Package apikey stores the keys that scripts call with. A key is "pk_" and 64
+// lower-case hex digits (256 bits); it is found by the SHA-256 of the whole,
+// and its prefix is for people only.
+package apikey
+
+import (
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"time"
+
+	"patronus.internal/dashboard/security/db"
+	"patronus.internal/dashboard/security/secerr"
+	"patronus.internal/dashboard/security/secret"
+)
+
+// Prefix begins every key, so that scanners for leaked secrets find it.
+const Prefix = "pk_"
+
+// displayed is how much of a key is kept readable: the prefix and eight more
+// characters, 32 of its 256 bits.
+const displayed = len(Prefix) + 8
+
+// MaxPerUser is the most keys that one user may have in the list.
+const MaxPerUser = 10_000
+
+// Key is one API key without its secret.
+type Key struct {
+	ID         string
+	UserID     string
+	Name       string
+	KeyPrefix  string
+	Scopes     []string
+	Networks   []netip.Prefix // empty: usable from anywhere
+	CreatedAt  time.Time
+	ExpiresAt  *time.Time // nil: never
+	LastUsedAt *time.Time
+	LastUsedIP string
+	RevokedAt  *time.Time
+}
+
+// Usable reports whether the key counts now. It stops at its expiry to the
+// microsecond.
+func (k Key) Usable(now time.Time) bool {
+	return k.RevokedAt == nil && (k.ExpiresAt == nil || now.Before(*k.ExpiresAt))
+}
+
+// From reports whether the key may be used from an address.
+func (k Key) From(ip netip.Addr) bool {
+	if len(k.Networks) == 0 {
+		return true
+	}
+	for _, n := range k.Networks {
+		if n.Contains(ip) {
+			return true
+		}
+	}
+	return false
+}
+
+// Looks reports whether a bearer has the form of a key. It says nothing of
+// whether there is such a key.
+func Looks(bearer string) bool {
+	if len(bearer) != len(Prefix)+2*secret.TokenBytes || bearer[:len(Prefix)] != Prefix {
+		return false
+	}
+	for _, c := range []byte(bearer[len(Prefix):]) {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}
+
+// New is what a key is made with.
+type New struct {
+	UserID    string
+	Name      string
+	Scopes    []string
+	Networks  []netip.Prefix
+	ExpiresAt *time.Time
+}
+
+// Create stores a key and returns its secret: the only time that it is known.
+// The 10,001st of a user is secerr.Conflict.
+func Create(tx *db.Tx, random io.Reader, n New) (Key, secret.Text, error) {
+	id, err := tx.NewID()
+	if err != nil {
+		return Key{}, secret.Text{}, err
+	}
+	token, err := secret.NewToken(random, Prefix)
+	if err != nil {
+		return Key{}, secret.Text{}, fmt.Errorf("apikey: %w", err)
+	}
+	k := Key{ID: id, UserID: n.UserID, Name: n.Name, KeyPrefix: token.Reveal()[:displayed], Scopes: n.Scopes,
+		Networks: n.Networks, CreatedAt: tx.Now(), ExpiresAt: n.ExpiresAt}
+	scopes, err := json.Marshal(k.Scopes)
+	if err != nil {
+		return Key{}, secret.Text{}, fmt.Errorf("apikey: encode the scopes: %w", err)
+	}
+	networks, err := json.Marshal(append([]netip.Prefix{}, k.Networks...))
+	if err != nil {
+		return Key{}, secret.Text{}, fmt.Errorf("apikey: encode the networks: %w", err)
+	}
+	result, err := tx.Exec(`INSERT INTO api_keys (id, user_id, name, key_prefix, secret_hash, scopes, networks, created_at_us, expires_at_us)
+		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9
+		WHERE (SELECT COUNT(*) FROM api_keys WHERE user_id = $2) < $10`,
+		k.ID, k.UserID, k.Name, k.KeyPrefix, token.Hash(), string(scopes), string(networks),
+		db.Micros(k.CreatedAt), db.MicrosOrNull(k.ExpiresAt), MaxPerUser)
+	if err != nil {
+		return Key{}, secret.Text{}, fmt.Errorf("apikey: create: %w", err)
+	}
+	if inserted, err := result.RowsAffected(); err != nil || inserted != 1 {
+		return Key{}, secret.Text{}, secerr.Wrap(secerr.Conflict, "You have 10,000 keys, the most there may be. Delete some first.", err)
+	}
+	return k, token, nil
+}
+
+const columns = `id, user_id, name, key_prefix, scopes, networks, created_at_us, expires_at_us, last_used_at_us, last_used_ip, revoked_at_us`
+
+// BySecret returns the key with this secret, usable or not, or
+// secerr.NotFound.
+func BySecret(r db.Reader, token secret.Text) (Key, error) {
+	return one(r.QueryRow("SELECT "+columns+" FROM api_keys WHERE secret_hash = $1", token.Hash()))
+}
+
+// ByID returns the key, usable or not, or secerr.NotFound.
+func ByID(r db.Reader, id string) (Key, error) {
+	return one(r.QueryRow("SELECT "+columns+" FROM api_keys WHERE id = $1", id))
+}
+
+// List returns the keys of a user, newest first, limit at most, and the id to
+// pass as before for the ones that follow ("" at the end). An empty before
+// starts at the newest.
+func List(r db.Reader, userID, before string, limit int) (keys []Key, next string, err error) {
+	if before == "" {
+		before = "g" // behind every UUID, which begins with a hex digit
+	}
+	rows, err := r.Query("SELECT "+columns+" FROM api_keys WHERE user_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3",
+		userID, before, limit+1)
+	if err != nil {
+		return nil, "", fmt.Errorf("apikey: list: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		k, err := scan(rows)
+		if err != nil {
+			return nil, "", fmt.Errorf("apikey: list: %w", err)
+		}
+		keys = append(keys, k)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, "", fmt.Errorf("apikey: list: %w", err)
+	}
+	if len(keys) > limit {
+		keys = keys[:limit]
+		next = keys[limit-1].ID
+	}
+	return keys, next, nil
+}
+
+// CountUsable counts the keys of a user that work now.
+func CountUsable(r db.Reader, userID string, now time.Time) (int, error) {
+	var n int
+	err := r.QueryRow(`SELECT COUNT(*) FROM api_keys WHERE user_id = $1 AND revoked_at_us IS NULL
+		AND (expires_at_us IS NULL OR expires_at_us > $2)`, userID, db.Micros(now)).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("apikey: count: %w", err)
+	}
+	return n, nil
+}
+
+// Revoke ends a key and reports whether it did: of several callers at once one
+// is told true.
+func Revoke(tx *db.Tx, id string) (bool, error) {
+	return changed(tx.Exec("UPDATE api_keys SET revoked_at_us = $1 WHERE id = $2 AND revoked_at_us IS NULL", db.Micros(tx.Now()), id))
+}
+
+// Delete removes a key from the list and reports whether it was there.
+func Delete(tx *db.Tx, id string) (bool, error) {
+	return changed(tx.Exec("DELETE FROM api_keys WHERE id = $1", id))
+}
+
+// Used notes the time and the address of a use.
+func Used(tx *db.Tx, id, ip string) error {
+	_, err := changed(tx.Exec("UPDATE api_keys SET last_used_at_us = $1, last_used_ip = $2 WHERE id = $3", db.Micros(tx.Now()), ip, id))
+	return err
+}
+
+func changed(result sql.Result, err error) (bool, error) {
+	if err != nil {
+		return false, fmt.Errorf("apikey: %w", err)
+	}
+	n, err := result.RowsAffected()
+	return n == 1, err
+}
+
+func one(row *sql.Row) (Key, error) {
+	k, err := scan(row)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Key{}, secerr.New(secerr.NotFound, "There is no such API key.")
+	}
+	if err != nil {
+		return Key{}, fmt.Errorf("apikey: %w", err)
+	}
+	return k, nil
+}
+
+func scan(row interface{ Scan(...any) error }) (Key, error) {
+	var (
+		k                      Key
+		scopes, networks       string
+		created                int64
+		expires, used, revoked sql.NullInt64
+		usedIP                 sql.NullString
+	)
+	err := row.Scan(&k.ID, &k.UserID, &k.Name, &k.KeyPrefix, &scopes, &networks, &created, &expires, &used, &usedIP, &revoked)
+	if err != nil {
+		return Key{}, err
+	}
+	if err := json.Unmarshal([]byte(scopes), &k.Scopes); err != nil {
+		return Key{}, fmt.Errorf("decode the scopes of key %s: %w", k.ID, err)
+	}
+	if err := json.Unmarshal([]byte(networks), &k.Networks); err != nil {
+		return Key{}, fmt.Errorf("decode the networks of key %s: %w", k.ID, err)
+	}
+	k.CreatedAt = db.FromMicros(created)
+	k.ExpiresAt, k.LastUsedAt, k.RevokedAt = db.NullMicros(expires), db.NullMicros(used), db.NullMicros(revoked)
+	k.LastUsedIP = usedIP.String
+	return k, nil
+}

@@ -1,0 +1,192 @@
+// Package audit keeps the log of security events. Append is the only way to
+// write one, and it writes inside the transaction of the change it records:
+// either both are on disk or neither is.
+package audit
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"patronus.internal/dashboard/security/db"
+)
+
+// Type names what happened. The values are part of the API.
+type Type string
+
+// The events of the specification and of the contract that this program writes.
+const (
+	LoginAttempt        Type = "login_attempt"
+	Logout              Type = "logout"
+	PasswordChange      Type = "password_change"
+	TokenRefresh        Type = "token_refresh"
+	TokenRevoke         Type = "token_revoke"
+	MFAEnroll           Type = "mfa_enroll"
+	MFAVerify           Type = "mfa_verify"
+	APIKeyCreate        Type = "api_key_create"
+	APIKeyRevoke        Type = "api_key_revoke"
+	APIKeyUsage         Type = "api_key_usage"
+	PermissionGrant     Type = "permission_grant"
+	PermissionRevoke    Type = "permission_revoke"
+	AuthorizationFailed Type = "authorization_failed"
+	PolicyChange        Type = "policy_change"
+	SuspiciousActivity  Type = "suspicious_activity"
+	UserCreate          Type = "user_create"
+	UserUpdate          Type = "user_update"
+	UserDelete          Type = "user_delete"
+	MFADisable          Type = "mfa_disable"
+	PasswordReset       Type = "password_reset_request"
+	SessionEnd          Type = "session_end"
+	IPBlock             Type = "ip_block"
+	IPUnblock           Type = "ip_unblock"
+	AccountLock         Type = "account_lock"
+	AccountUnlock       Type = "account_unlock"
+	AuditPrune          Type = "audit_prune"
+	DataExport          Type = "data_export"
+	Consent             Type = "consent"
+	Backup              Type = "backup"
+	KeyRotate           Type = "key_rotate"
+	SystemStart         Type = "system_start"
+)
+
+// Types lists every type in the order in which a filter offers them.
+var Types = []Type{
+	LoginAttempt, Logout, PasswordChange, TokenRefresh, TokenRevoke, MFAEnroll, MFAVerify,
+	APIKeyCreate, APIKeyRevoke, APIKeyUsage, PermissionGrant, PermissionRevoke,
+	AuthorizationFailed, PolicyChange, SuspiciousActivity, UserCreate, UserUpdate, UserDelete,
+	MFADisable, PasswordReset, SessionEnd, IPBlock, IPUnblock, AccountLock, AccountUnlock,
+	AuditPrune, DataExport, Consent, Backup, KeyRotate, SystemStart,
+}
+
+// Severity says how soon a person should look.
+type Severity string
+
+// The three severities of the specification.
+const (
+	Info     Severity = "info"
+	Warning  Severity = "warning"
+	Critical Severity = "critical"
+)
+
+// Severities lists them from calm to urgent.
+var Severities = []Severity{Info, Warning, Critical}
+
+// Actor is who acted or tried to, and from where. An empty field is null in
+// the log: it does not apply or is not known.
+type Actor struct {
+	UserID    string
+	Email     string
+	IPAddress string
+	UserAgent string
+	SessionID string
+	APIKeyID  string
+	RequestID string
+}
+
+// Details is what else is worth knowing of an event: names as in the API,
+// values that JSON can hold, never a secret.
+type Details map[string]any
+
+// Event is what a caller asks to be written. A zero Severity takes the one
+// that the contract gives to the type and outcome.
+type Event struct {
+	Type     Type
+	Severity Severity
+	Success  bool
+	Actor    Actor
+	Details  Details
+}
+
+// The longest texts that are kept of what a client chose itself, in bytes.
+// A longer one is cut, so that nobody fills the disk through a header.
+const (
+	maxUserAgent = 256
+	maxEmail     = 254 // RFC 5321 §4.5.3.1.3, less the angle brackets
+	maxDetails   = 8 << 10
+)
+
+// Append writes the event in the transaction tx, at its Tx.Now, and gives it
+// the next sequence number. Sequence numbers have no gaps: one that is rolled
+// back is given again. The error is that of the storage, or says that the
+// details could not be encoded or exceed 8 KiB; the caller returns it, so
+// that nothing happens that was not recorded.
+func Append(tx *db.Tx, e Event) error {
+	if e.Severity == "" {
+		e.Severity = severity(e.Type, e.Success)
+	}
+	if e.Details == nil {
+		e.Details = Details{}
+	}
+	details, err := json.Marshal(e.Details)
+	if err != nil {
+		return fmt.Errorf("audit: encode the details of %s: %w", e.Type, err)
+	}
+	if len(details) > maxDetails {
+		return fmt.Errorf("audit: the details of %s take %d bytes, more than %d", e.Type, len(details), maxDetails)
+	}
+	_, err = tx.Exec(`
+		INSERT INTO audit_events (seq, time_us, event_type, severity, success, user_id, email,
+			ip_address, user_agent, session_id, api_key_id, request_id, details)
+		SELECT COALESCE(MAX(seq), 0) + 1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12
+		FROM audit_events`,
+		db.Micros(tx.Now()), string(e.Type), string(e.Severity), boolInt(e.Success),
+		orNull(e.Actor.UserID), orNull(clean(e.Actor.Email, maxEmail)), orNull(e.Actor.IPAddress),
+		orNull(clean(e.Actor.UserAgent, maxUserAgent)), orNull(e.Actor.SessionID),
+		orNull(e.Actor.APIKeyID), orNull(e.Actor.RequestID), string(details))
+	if err != nil {
+		return fmt.Errorf("audit: append %s: %w", e.Type, err)
+	}
+	return nil
+}
+
+// severity is the contract's table.
+func severity(t Type, success bool) Severity {
+	switch t {
+	case SuspiciousActivity, AccountLock:
+		return Critical
+	case AuthorizationFailed, PolicyChange, PermissionGrant, PermissionRevoke:
+		return Warning
+	case LoginAttempt, MFAVerify, MFAEnroll, PasswordChange:
+		if !success {
+			return Warning
+		}
+	}
+	return Info
+}
+
+// clean replaces what could forge a line or hide text when a log is read in a
+// terminal (control and format characters, ASVS 5.0 16.4.1) and cuts at limit
+// bytes without splitting a character.
+func clean(s string, limit int) string {
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
+			return '\uFFFD'
+		}
+		return r
+	}, s)
+	if len(s) <= limit {
+		return s
+	}
+	cut := limit
+	for cut > 0 && !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut]
+}
+
+func orNull(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,131 @@
+package security
+
+import (
+	"context"
+	"net/netip"
+
+	"patronus.internal/dashboard/security/apikey"
+	"patronus.internal/dashboard/security/audit"
+	"patronus.internal/dashboard/security/db"
+	"patronus.internal/dashboard/security/rbac"
+	"patronus.internal/dashboard/security/secerr"
+	"patronus.internal/dashboard/security/session"
+	"patronus.internal/dashboard/security/stepup"
+	"patronus.internal/dashboard/security/user"
+)
+
+// Request is what is known of a call before anybody is identified. The zero
+// value is a command on the host.
+type Request struct {
+	IP        netip.Addr
+	UserAgent string
+	ID        string
+	Route     string // method and pattern, never the raw path
+	Change    bool   // the method may change something
+}
+
+func (r Request) actor() audit.Actor {
+	a := audit.Actor{UserAgent: r.UserAgent, RequestID: r.ID}
+	if r.IP.IsValid() {
+		a.IPAddress = r.IP.String()
+	}
+	return a
+}
+
+// Caller is one identity: a person in a session, or an API key and its owner.
+// A request has exactly one.
+type Caller struct {
+	Request Request
+	User    user.User
+	Session session.Session // zero for a key
+	Key     *apikey.Key     // nil for a person
+	// EnrollmentRequired is set for a person who must enrol a second factor
+	// before anything else.
+	EnrollmentRequired bool
+
+	scopes []rbac.Scope // nil for a person
+}
+
+// Reach is how far the caller gets with a permission now.
+func (c Caller) Reach(p rbac.Permission) rbac.Reach {
+	return rbac.Allow(rbac.Role(c.User.Role), c.scopes, p)
+}
+
+// Permissions lists what the caller may do now.
+func (c Caller) Permissions() []rbac.Permission {
+	return rbac.Permissions(rbac.Role(c.User.Role), c.scopes)
+}
+
+func (c Caller) actor() audit.Actor {
+	a := c.Request.actor()
+	a.UserID, a.Email, a.SessionID = c.User.ID, c.User.Email, c.Session.ID
+	if c.Key != nil {
+		a.APIKeyID = c.Key.ID
+	}
+	return a
+}
+
+func (c Caller) holder() stepup.Holder {
+	h := stepup.Holder{UserID: c.User.ID, SessionID: c.Session.ID}
+	if c.Key != nil {
+		h.APIKeyID = c.Key.ID
+	}
+	return h
+}
+
+// Authorize checks that the caller has a permission. A person without it gets
+// secerr.Forbidden, a key secerr.InsufficientScope, and the log an event.
+func (s *Service) Authorize(ctx context.Context, c Caller, p rbac.Permission) error {
+	if c.Reach(p) != rbac.None {
+		return nil
+	}
+	refusal := secerr.New(secerr.Forbidden, "Your role does not allow this. It needs the permission "+string(p)+".")
+	if c.Key != nil {
+		refusal = secerr.New(secerr.InsufficientScope, "This API key may not do this. It needs the scope "+string(p)+
+			", and its owner the same permission.")
+	}
+	return s.deny(ctx, c, refusal, audit.Details{"permission": string(p)})
+}
+
+// AuthorizePerson refuses an API key where only a signed-in person may act.
+func (s *Service) AuthorizePerson(ctx context.Context, c Caller) error {
+	if c.Key == nil {
+		return nil
+	}
+	return s.deny(ctx, c, secerr.New(secerr.InsufficientScope,
+		"An API key cannot do this. One's own account belongs to a person who is signed in."), nil)
+}
+
+// deny records a refusal and returns it. Fails open because there is nothing
+// to protect: when the event cannot be written, the caller is refused all the
+// same.
+func (s *Service) deny(ctx context.Context, c Caller, refusal *secerr.Error, details audit.Details) error {
+	err := s.db.Write(ctx, func(tx *db.Tx) error {
+		return audit.Append(tx, denial(c, refusal, details))
+	})
+	if err != nil {
+		s.log.ErrorContext(ctx, "a denied access could not be recorded", "error", err)
+	}
+	return refusal
+}
+
+func denial(c Caller, refusal *secerr.Error, details audit.Details) audit.Event {
+	all := audit.Details{"reason": string(refusal.Code), "route": c.Request.Route}
+	for name, value := range details {
+		all[name] = value
+	}
+	return audit.Event{Type: audit.AuthorizationFailed, Actor: c.actor(), Details: all}
+}
+
+// record writes the event of a change and, when a key made it, that the key
+// was used.
+func record(tx *db.Tx, c Caller, t audit.Type, details audit.Details) error {
+	if err := audit.Append(tx, audit.Event{Type: t, Success: true, Actor: c.actor(), Details: details}); err != nil {
+		return err
+	}
+	if c.Key == nil {
+		return nil
+	}
+	return audit.Append(tx, audit.Event{Type: audit.APIKeyUsage, Success: true, Actor: c.actor(),
+		Details: audit.Details{"route": c.Request.Route, "count": 1}})
+}

@@ -1,0 +1,29 @@
+// Package security is the core of the dashboard: what it decides, stores and
+// records. Service has a method for everything a person, a script or a command
+// may do; what concerns one thing alone lives in a package below:
+//
+//	secerr    refusals with a code
+//	secret    values that no log shows
+//	db        the storage core: one writer, group commit, durable answers
+//	audit     the log, written in the transaction of each change
+//	user      accounts, addresses, one-time links
+//	password  rules for new passwords, Argon2id in a bounded pool
+//	session   signed-in devices
+//	token     access tokens (JWT)
+//	keyring   keys.json: signing, encryption and MAC keys
+//	mfa       authenticator apps and backup codes
+//	apikey    keys for scripts
+//	rbac      roles, permissions, scopes
+//	policy    the settings that an admin may change
+//	stepup    fresh confirmation of critical operations
+//
+// # Threat model
+//
+// An attacker may send anything over the network, may hold a stolen cookie,
+// token or key, may be a signed-in user who wants more, may read a copy of the
+// database without keys.json, and may pull the plug. In turn: input is bounded
+// and parsed strictly before it costs anything; what is stolen can be ended at
+// once and cannot confirm a critical operation; every permission is that of
+// now, not of when a token was made; secrets are hashed or encrypted at rest;
+// and what was answered is on disk, together with its event.
+package security

@@ -1,0 +1,92 @@
+package security
+
+import (
+	"context"
+	"time"
+
+	"patronus.internal/dashboard/security/apikey"
+	"patronus.internal/dashboard/security/audit"
+	"patronus.internal/dashboard/security/db"
+	"patronus.internal/dashboard/security/mfa"
+	"patronus.internal/dashboard/security/rbac"
+	"patronus.internal/dashboard/security/secerr"
+	"patronus.internal/dashboard/security/session"
+	"patronus.internal/dashboard/security/user"
+)
+
+// Events lists the log, newest first, and returns the sequence number to pass
+// as Before for the events that follow (0 at the end). Who reaches only their
+// own events sees no others. A filter that cannot be is
+// secerr.ValidationFailed.
+func (s *Service) Events(ctx context.Context, c Caller, f audit.Filter) ([]audit.Record, int64, error) {
+	if f.Email != "" {
+		canonical, err := user.CanonicalEmail(f.Email)
+		if err != nil {
+			return nil, 0, err
+		}
+		f.Email = canonical
+	}
+	if err := f.Validate(); err != nil {
+		return nil, 0, err
+	}
+	if c.Reach(rbac.AuditRead) != rbac.All {
+		if f.UserID != "" && f.UserID != c.User.ID {
+			return nil, 0, nil
+		}
+		f.UserID = c.User.ID
+	}
+	return audit.List(s.db.Read(ctx), f)
+}
+
+// Event returns one event, or secerr.NotFound also when it is another's and
+// the caller reaches only their own.
+func (s *Service) Event(ctx context.Context, c Caller, seq int64) (audit.Record, error) {
+	event, err := audit.Get(s.db.Read(ctx), seq)
+	if err != nil {
+		return audit.Record{}, err
+	}
+	if c.Reach(rbac.AuditRead) != rbac.All && event.Actor.UserID != c.User.ID {
+		return audit.Record{}, s.deny(ctx, c, secerr.New(secerr.NotFound, "There is no such event."),
+			audit.Details{"permission": string(rbac.AuditRead), "target_event": seq})
+	}
+	return event, nil
+}
+
+// Overview is what a person sees first.
+type Overview struct {
+	Keys, Sessions      int
+	BackupCodes         int
+	Warnings, Criticals int // events of the last 24 hours that the person may read
+	Latest              []audit.Record
+}
+
+// Overview gathers it in one consistent read.
+func (s *Service) Overview(ctx context.Context, c Caller) (Overview, error) {
+	var o Overview
+	now := s.now()
+	err := s.db.Snapshot(ctx, func(r db.Reader) (err error) {
+		if o.Keys, err = apikey.CountUsable(r, c.User.ID, now); err != nil {
+			return err
+		}
+		if o.Sessions, err = session.CountLive(r, c.User.ID, now, s.Policy().Sessions.Idle()); err != nil {
+			return err
+		}
+		if o.BackupCodes, err = mfa.BackupCodesLeft(r, c.User.ID); err != nil {
+			return err
+		}
+		latest := audit.Filter{Limit: 5}
+		if c.Reach(rbac.AuditRead) != rbac.All {
+			latest.UserID = c.User.ID
+		}
+		day := now.Add(-24 * time.Hour)
+		if o.Warnings, err = audit.CountSince(r, audit.Warning, latest.UserID, day); err != nil {
+			return err
+		}
+		if o.Criticals, err = audit.CountSince(r, audit.Critical, latest.UserID, day); err != nil {
+			return err
+		}
+		o.Latest, _, err = audit.List(r, latest)
+		return err
+	})
+	return o, err
+}

@@ -1,0 +1,164 @@
+package security
+
+import (
+	"context"
+
+	"patronus.internal/dashboard/security/audit"
+	"patronus.internal/dashboard/security/db"
+	"patronus.internal/dashboard/security/mfa"
+	"patronus.internal/dashboard/security/secerr"
+	"patronus.internal/dashboard/security/secret"
+	"patronus.internal/dashboard/security/session"
+)
+
+// otpIssuer is the name that authenticator apps show beside the code.
+const otpIssuer = "Patronus"
+
+// qrSize is the side of the picture in pixels: an otpauth URL of usual length
+// needs some 50 modules, so each is about six pixels wide.
+const qrSize = 320
+
+// MFAState is what a person sees of their second factor.
+type MFAState struct {
+	Factors         []mfa.Factor // verified ones, oldest first
+	BackupCodesLeft int
+}
+
+// MFA returns the state of the caller's second factor.
+func (s *Service) MFA(ctx context.Context, c Caller) (MFAState, error) {
+	var state MFAState
+	err := s.db.Snapshot(ctx, func(r db.Reader) error {
+		verified, err := mfa.Verified(r, s.keys, c.User.ID)
+		if err != nil {
+			return err
+		}
+		for _, f := range verified {
+			state.Factors = append(state.Factors, f.Factor)
+		}
+		state.BackupCodesLeft, err = mfa.BackupCodesLeft(r, c.User.ID)
+		return err
+	})
+	return state, err
+}
+
+// Enrollment is what an authenticator app needs to know: the secret as text,
+// as a Key URI, and that as a picture.
+type Enrollment struct {
+	Secret secret.Text // base32
+	URL    secret.Text // otpauth://totp/…
+	QR     []byte      // PNG
+}
+
+// BeginTOTP starts the enrolment of an authenticator app in place of one that
+// was begun before. Nothing changes for the next sign-in until a code verifies
+// it. With one enrolled already it returns secerr.Conflict: a stolen session
+// must not add a factor of its own.
+func (s *Service) BeginTOTP(ctx context.Context, c Caller, name string) (Enrollment, error) {
+	if name == "" {
+		name = "Authenticator app"
+	}
+	name, err := cleanName("name", name)
+	if err != nil {
+		return Enrollment{}, err
+	}
+	totpSecret, err := mfa.NewSecret(s.rand)
+	if err != nil {
+		return Enrollment{}, err
+	}
+	err = s.db.Write(ctx, func(tx *db.Tx) error {
+		verified, err := mfa.Verified(tx, s.keys, c.User.ID)
+		if err != nil {
+			return err
+		}
+		if len(verified) > 0 {
+			return secerr.New(secerr.Conflict, "An authenticator app is enrolled for this account already.")
+		}
+		f, err := mfa.Begin(tx, s.keys, c.User.ID, name, totpSecret)
+		if err != nil {
+			return err
+		}
+		return record(tx, c, audit.MFAEnroll, audit.Details{"method": mfa.TOTP, "factor_id": f.ID, "stage": "begun"})
+	})
+	if err != nil {
+		return Enrollment{}, err
+	}
+	return s.enrollment(c, totpSecret)
+}
+
+// PendingTOTP shows the enrolment under way again, so that a page can be
+// reloaded. It returns secerr.NotFound when there is none.
+func (s *Service) PendingTOTP(ctx context.Context, c Caller) (Enrollment, error) {
+	pending, err := mfa.Pending(s.db.Read(ctx), s.keys, c.User.ID)
+	if err != nil {
+		return Enrollment{}, err
+	}
+	return s.enrollment(c, pending.Secret)
+}
+
+func (s *Service) enrollment(c Caller, totpSecret secret.Text) (Enrollment, error) {
+	url := mfa.URL(otpIssuer, c.User.Email, totpSecret)
+	qr, err := mfa.QRPNG(url, qrSize)
+	if err != nil {
+		return Enrollment{}, err
+	}
+	return Enrollment{Secret: totpSecret, URL: secret.NewText(url), QR: qr}, nil
+}
+
+// Enrolled is what follows a verified enrolment: ten backup codes, shown once,
+// and a session that took the place of the caller's.
+type Enrolled struct {
+	BackupCodes []secret.Text
+	SignIn      SignIn
+}
+
+// VerifyTOTP finishes an enrolment with its first code. The caller's session
+// ends and a new one, of both factors, takes its place. It returns
+// secerr.NotFound when no enrolment is under way and secerr.InvalidCode for a
+// wrong code.
+func (s *Service) VerifyTOTP(ctx context.Context, c Caller, code string) (Enrolled, error) {
+	codes, err := mfa.NewBackupCodes(s.rand)
+	if err != nil {
+		return Enrolled{}, err
+	}
+	var done Enrolled
+	err = s.write(ctx, func(tx *db.Tx) (error, error) {
+		pending, err := mfa.Pending(tx, s.keys, c.User.ID)
+		if err != nil {
+			return nil, err
+		}
+		step, ok, err := mfa.Match(pending.Secret, code, tx.Now(), pending.LastUsedStep)
+		if err != nil {
+			return nil, err
+		}
+		details := audit.Details{"method": mfa.TOTP, "factor_id": pending.ID, "stage": "verified"}
+		if !ok {
+			details["reason"] = "wrong_code"
+			return secerr.New(secerr.InvalidCode, "This code is not right. Check that the clock of your device is set by the network, and type the code that it shows now."),
+				audit.Append(tx, audit.Event{Type: audit.MFAEnroll, Actor: c.actor(), Details: details})
+		}
+		if _, err := mfa.Accept(tx, pending.ID, step); err != nil {
+			return nil, err
+		}
+		if err := mfa.ReplaceBackupCodes(tx, c.User.ID, codes); err != nil {
+			return nil, err
+		}
+		if ended, err := session.End(tx, c.Session.ID, "second_factor_enrolled"); err != nil {
+			return nil, err
+		} else if !ended {
+			return nil, secerr.New(secerr.Unauthenticated, "Your session has ended. Sign in again.")
+		}
+		u := c.User
+		u.MFAEnabled = true
+		done.SignIn, err = s.openSession(tx, c.Request, c.Session.Kind, u, []string{session.Password, session.OTP, session.Multi})
+		if err != nil {
+			return nil, err
+		}
+		details["new_session_id"] = done.SignIn.Session.ID
+		return nil, record(tx, c, audit.MFAEnroll, details)
+	})
+	if err != nil {
+		return Enrolled{}, err
+	}
+	done.BackupCodes = codes
+	return done, nil
+}

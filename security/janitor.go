@@ -1,0 +1,54 @@
+package security
+
+import (
+	"context"
+	"time"
+
+	"patronus.internal/dashboard/security/db"
+)
+
+// Maintain does what is due now and then, once a minute, until ctx ends. A
+// failure is logged and tried again the next time.
+func (s *Service) Maintain(ctx context.Context) {
+	ticker := time.NewTicker(seenInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			if err := s.writeUsage(ctx, s.usage.due(s.now().Add(-seenInterval))); err != nil && ctx.Err() == nil {
+				s.log.ErrorContext(ctx, "the use of API keys could not be recorded", "error", err)
+			}
+			if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
+				s.log.ErrorContext(ctx, "expired rows could not be removed", "error", err)
+			}
+		}
+	}
+}
+
+// keptAfterEnd is how long the row of a session or link is kept after its end,
+// for those who look back.
+const keptAfterEnd = 30 * 24 * time.Hour
+
+// sweep removes what has expired, some rows at a time so that no writer waits
+// long behind it.
+func (s *Service) sweep(ctx context.Context) error {
+	return s.db.Write(ctx, func(tx *db.Tx) error {
+		now, long := db.Micros(tx.Now()), db.Micros(tx.Now().Add(-keptAfterEnd))
+		for _, statement := range []struct {
+			query string
+			args  []any
+		}{
+			{"DELETE FROM nonces WHERE expires_at_us <= $1", []any{now}},
+			{"DELETE FROM password_links WHERE expires_at_us <= $1", []any{long}},
+			{`DELETE FROM sessions WHERE id IN (SELECT id FROM sessions
+				WHERE expires_at_us <= $1 OR ended_at_us <= $1 LIMIT 500)`, []any{long}},
+		} {
+			if _, err := tx.Exec(statement.query, statement.args...); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

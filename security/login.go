@@ -1,0 +1,269 @@
+package security
+
+import (
+	"context"
+	"time"
+
+	"patronus.internal/dashboard/security/audit"
+	"patronus.internal/dashboard/security/db"
+	"patronus.internal/dashboard/security/mfa"
+	"patronus.internal/dashboard/security/password"
+	"patronus.internal/dashboard/security/secerr"
+	"patronus.internal/dashboard/security/secret"
+	"patronus.internal/dashboard/security/session"
+	"patronus.internal/dashboard/security/user"
+)
+
+// SecondFactorLifetime is how long a sign-in waits for its second factor.
+const SecondFactorLifetime = 5 * time.Minute
+
+// SignIn is the outcome of a step of a sign-in.
+type SignIn struct {
+	User    user.User
+	Session session.Session
+	// Secret is what the client holds from now on: the value of the cookie,
+	// the refresh token or, while Session waits for its second factor, the
+	// mfa_token.
+	Secret secret.Text
+	// Methods are the second factors that would do, when one is awaited.
+	Methods []string
+	// EnrollmentRequired is set when a second factor must be enrolled first.
+	EnrollmentRequired bool
+}
+
+// SecondFactorAwaited reports whether the sign-in goes on with SecondFactor.
+func (s SignIn) SecondFactorAwaited() bool { return s.Session.Stage == session.SecondFactor }
+
+// errCredentials is one answer for an unknown address, a wrong password, an
+// account without a password and a disabled one, so that nobody learns which
+// (ASVS 5.0 6.3.8).
+func errCredentials() *secerr.Error {
+	return secerr.New(secerr.InvalidCredentials, "The e-mail address or the password is not right.")
+}
+
+// Login checks a password and begins a session: a full one, or one that waits
+// for its second factor. It returns secerr.InvalidCredentials when they do not
+// fit, secerr.ValidationFailed for what cannot be an address or a password,
+// and secerr.Unavailable when too many passwords are being checked.
+func (s *Service) Login(ctx context.Context, req Request, kind session.Kind, email string, pw secret.Text) (SignIn, error) {
+	email, err := user.CanonicalEmail(email)
+	if err != nil {
+		return SignIn{}, err
+	}
+	pw, err = password.Normalize(pw)
+	if err != nil {
+		return SignIn{}, err
+	}
+	u, reason, err := s.checkPassword(ctx, email, pw)
+	if err != nil {
+		return SignIn{}, err
+	}
+	var in SignIn
+	err = s.write(ctx, func(tx *db.Tx) (error, error) {
+		if reason == "" {
+			in, err = s.beginSession(tx, req, kind, u)
+			if err == nil || !secerr.Is(err, secerr.NotFound) {
+				return nil, err
+			}
+			reason = "account_changed"
+		}
+		actor := req.actor()
+		actor.UserID, actor.Email = u.ID, email
+		return errCredentials(), audit.Append(tx, audit.Event{Type: audit.LoginAttempt, Actor: actor,
+			Details: audit.Details{"method": "password", "reason": reason}})
+	})
+	if err != nil {
+		return SignIn{}, err
+	}
+	return in, nil
+}
+
+// checkPassword returns the user whose password it is, or a reason for the
+// log. Every outcome costs one hash.
+func (s *Service) checkPassword(ctx context.Context, email string, pw secret.Text) (u user.User, reason string, err error) {
+	u, err = user.ByEmail(s.db.Read(ctx), email)
+	switch {
+	case secerr.Is(err, secerr.NotFound):
+		return user.User{}, "unknown_user", s.hasher.VerifyDummy(ctx, pw)
+	case err != nil:
+		return user.User{}, "", err
+	case !u.Enabled:
+		return u, "disabled", s.hasher.VerifyDummy(ctx, pw)
+	case u.PasswordHash.Empty():
+		return u, "no_password", s.hasher.VerifyDummy(ctx, pw)
+	}
+	ok, err := s.hasher.Verify(ctx, pw, u.PasswordHash.Reveal())
+	if err == nil && !ok {
+		reason = "wrong_password"
+	}
+	return u, reason, err
+}
+
+// beginSession opens the session that follows a right password. It answers
+// secerr.NotFound when the account changed since the password was checked.
+func (s *Service) beginSession(tx *db.Tx, req Request, kind session.Kind, u user.User) (SignIn, error) {
+	if !u.MFAEnabled {
+		return s.completeSignIn(tx, req, kind, u, []string{session.Password}, audit.LoginAttempt, audit.Details{"method": "password"})
+	}
+	if fresh, err := user.ByID(tx, u.ID); err != nil {
+		return SignIn{}, err
+	} else if !fresh.Enabled || fresh.PasswordHash != u.PasswordHash {
+		return SignIn{}, secerr.New(secerr.NotFound, "The account changed.")
+	}
+	pending, token, err := session.Create(tx, s.rand, session.New{UserID: u.ID, Kind: kind, Stage: session.SecondFactor,
+		AMR: []string{session.Password}, IPAddress: req.actor().IPAddress, UserAgent: req.UserAgent, Lifetime: SecondFactorLifetime})
+	if err != nil {
+		return SignIn{}, err
+	}
+	actor := req.actor()
+	actor.UserID, actor.Email, actor.SessionID = u.ID, u.Email, pending.ID
+	return SignIn{User: u, Session: pending, Secret: token, Methods: []string{mfa.TOTP, mfa.BackupCode}},
+		audit.Append(tx, audit.Event{Type: audit.LoginAttempt, Success: true, Actor: actor,
+			Details: audit.Details{"method": "password", "second_factor": "awaited"}})
+}
+
+// completeSignIn opens a full session and records it as an event of type t.
+// Sessions beyond the policy's cap end, the longest unused first.
+func (s *Service) completeSignIn(tx *db.Tx, req Request, kind session.Kind, u user.User, amr []string, t audit.Type, details audit.Details) (SignIn, error) {
+	if err := user.SignedIn(tx, u); err != nil {
+		return SignIn{}, err
+	}
+	in, err := s.openSession(tx, req, kind, u, amr)
+	if err != nil {
+		return SignIn{}, err
+	}
+	actor := req.actor()
+	actor.UserID, actor.Email, actor.SessionID = u.ID, u.Email, in.Session.ID
+	if err := audit.Append(tx, audit.Event{Type: t, Success: true, Actor: actor, Details: details}); err != nil {
+		return SignIn{}, err
+	}
+	ended, err := session.EndBeyond(tx, u.ID, s.Policy().Sessions.MaxPerUser, "too_many_sessions")
+	if err != nil {
+		return SignIn{}, err
+	}
+	return in, recordEnded(tx, actor, ended, "too_many_sessions")
+}
+
+// openSession begins a full session with the lifetime of its kind.
+func (s *Service) openSession(tx *db.Tx, req Request, kind session.Kind, u user.User, amr []string) (SignIn, error) {
+	rules := s.Policy()
+	lifetime := rules.Sessions.Absolute()
+	if kind == session.API {
+		lifetime = rules.Sessions.RefreshToken()
+	}
+	opened, token, err := session.Create(tx, s.rand, session.New{UserID: u.ID, Kind: kind, Stage: session.Full, AMR: amr,
+		IPAddress: req.actor().IPAddress, UserAgent: req.UserAgent, Lifetime: lifetime})
+	if err != nil {
+		return SignIn{}, err
+	}
+	return SignIn{User: u, Session: opened, Secret: token, EnrollmentRequired: s.enrollmentRequired(u)}, nil
+}
+
+func (s *Service) enrollmentRequired(u user.User) bool {
+	return !u.MFAEnabled && s.Policy().MFA.Requires(u.Role, u.CreatedAt, s.now())
+}
+
+// SecondFactor finishes a sign-in that waits for its second factor: with a
+// code of an authenticator app (mfa.TOTP) or a backup code (mfa.BackupCode).
+// The session gets a new id. It returns secerr.InvalidCode for a wrong or used
+// code, secerr.RateLimited when the account's budget of wrong codes is spent,
+// and secerr.Unauthenticated when the sign-in has expired or was finished.
+func (s *Service) SecondFactor(ctx context.Context, req Request, kind session.Kind, token secret.Text, method, code string) (SignIn, error) {
+	if method != mfa.TOTP && method != mfa.BackupCode {
+		return SignIn{}, secerr.Invalid("method", "Use totp or backup_code.")
+	}
+	var in SignIn
+	err := s.write(ctx, func(tx *db.Tx) (error, error) {
+		pending, err := session.BySecret(tx, kind, token)
+		if err != nil || pending.Stage != session.SecondFactor || !pending.Alive(tx.Now(), 0) {
+			return nil, signInOver(err)
+		}
+		u, err := user.ByID(tx, pending.UserID)
+		if err != nil || !u.Enabled {
+			return nil, signInOver(err)
+		}
+		actor := req.actor()
+		actor.UserID, actor.Email, actor.SessionID = u.ID, u.Email, pending.ID
+		refusal, err := s.checkCode(tx, actor, u, method, code, nil)
+		if refusal != nil || err != nil {
+			return refusal, err
+		}
+		if _, err := session.End(tx, pending.ID, "second_factor_done"); err != nil {
+			return nil, err
+		}
+		in, err = s.completeSignIn(tx, req, kind, u, []string{session.Password, session.OTP, session.Multi},
+			audit.MFAVerify, audit.Details{"method": method})
+		return nil, err
+	})
+	if err != nil {
+		return SignIn{}, err
+	}
+	return in, nil
+}
+
+// checkCode spends a code of the user, or counts and records a failure and
+// returns the refusal. The budget is the account's: a new sign-in, another
+// address or another session does not renew it.
+func (s *Service) checkCode(tx *db.Tx, actor audit.Actor, u user.User, method, code string, details audit.Details) (refusal, err error) {
+	lockout := s.Policy().Lockout
+	window := time.Duration(lockout.CodeWindowSecs) * time.Second
+	budget, err := mfa.Budget(tx, u.ID)
+	if err != nil {
+		return nil, err
+	}
+	if wait := budget.Wait(tx.Now(), lockout.CodeAttempts, window); wait > 0 {
+		return &secerr.Error{Code: secerr.RateLimited, RetryAfter: wait,
+			Detail: "Too many wrong codes for this account. Wait before you try another."}, nil
+	}
+	var ok bool
+	switch method {
+	case mfa.TOTP:
+		ok, err = mfa.SpendTOTP(tx, s.keys, u.ID, code)
+	case mfa.BackupCode:
+		ok, err = mfa.SpendBackupCode(tx, u.ID, code)
+	}
+	if err != nil || ok {
+		return nil, err
+	}
+	if err := mfa.CountFailure(tx, u.ID, window); err != nil {
+		return nil, err
+	}
+	all := audit.Details{"method": method, "reason": "wrong_or_used_code"}
+	for name, value := range details {
+		all[name] = value
+	}
+	return secerr.New(secerr.InvalidCode, "This code is not right or was used before. Wait for the next one and try again."),
+		audit.Append(tx, audit.Event{Type: audit.MFAVerify, Actor: actor, Details: all})
+}
+
+// Logout ends the caller's session: its cookie and tokens are dead when it
+// returns.
+func (s *Service) Logout(ctx context.Context, c Caller) error {
+	return s.db.Write(ctx, func(tx *db.Tx) error {
+		ended, err := session.End(tx, c.Session.ID, "logout")
+		if err != nil || !ended {
+			return err
+		}
+		return audit.Append(tx, audit.Event{Type: audit.Logout, Success: true, Actor: c.actor()})
+	})
+}
+
+// recordEnded writes a session_end event for each session.
+func recordEnded(tx *db.Tx, actor audit.Actor, ids []string, reason string) error {
+	for _, id := range ids {
+		if err := audit.Append(tx, audit.Event{Type: audit.SessionEnd, Success: true, Actor: actor,
+			Details: audit.Details{"target_session_id": id, "reason": reason}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// signInOver answers a second step that has no first one. A cause that is not
+// an absence is passed on.
+func signInOver(err error) error {
+	if err != nil && !secerr.Is(err, secerr.NotFound) {
+		return err
+	}
+	return secerr.New(secerr.Unauthenticated, "This sign-in has expired. Start again with your password.")
+}

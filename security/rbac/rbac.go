@@ -1,0 +1,158 @@
+// Package rbac decides what a role or an API key may do. Its tables are data
+// and its decisions are pure functions.
+package rbac
+
+import (
+	"slices"
+	"strings"
+
+	"patronus.internal/dashboard/security/secerr"
+)
+
+// Role is the part a user plays.
+type Role string
+
+// The roles of the product.
+const (
+	Admin    Role = "admin"
+	Operator Role = "operator"
+	Viewer   Role = "viewer"
+	User     Role = "user"
+)
+
+// Roles lists them from the most to the least powerful.
+var Roles = []Role{Admin, Operator, Viewer, User}
+
+// ParseRole refuses a role that does not exist, naming the field "role".
+func ParseRole(s string) (Role, error) {
+	if slices.Contains(Roles, Role(s)) {
+		return Role(s), nil
+	}
+	return "", secerr.Invalid("role", "Choose admin, operator, viewer or user.")
+}
+
+// Permission is "resource:action".
+type Permission string
+
+// The permissions that routes ask for.
+const (
+	AuditRead     Permission = "audit:read"
+	UsersRead     Permission = "users:read"
+	PoliciesRead  Permission = "policies:read"
+	PoliciesWrite Permission = "policies:write"
+	APIKeysRead   Permission = "api_keys:read"
+	APIKeysWrite  Permission = "api_keys:write"
+)
+
+// Resources and Actions span every permission there is.
+var (
+	Resources = []string{"sites", "paths", "metrics", "policies", "users", "audit", "api_keys", "sessions", "ip_blocks"}
+	Actions   = []string{"read", "write"}
+)
+
+// Reach says how far a permission goes.
+type Reach int
+
+// Own is what concerns the caller alone; All is everybody's.
+const (
+	None Reach = iota
+	Own
+	All
+)
+
+// matrix is the product's permission table. Admin needs no row: it may do
+// everything. What a person may do to their own account needs no permission.
+var matrix = map[Role]map[Permission]Reach{
+	Operator: {
+		"users:read": All, "policies:read": All,
+		"ip_blocks:read": All, "ip_blocks:write": All,
+		"sites:read": All, "sites:write": All, "paths:read": All, "paths:write": All,
+		"metrics:read": All, "audit:read": All, "sessions:read": All, "api_keys:read": All,
+	},
+	Viewer: {
+		"policies:read": All, "ip_blocks:read": All, "sites:read": All, "paths:read": All,
+		"metrics:read": All, "audit:read": All,
+	},
+	User: {"audit:read": Own},
+}
+
+// Of is what a role reaches with a permission.
+func Of(role Role, p Permission) Reach {
+	if role == Admin {
+		return All
+	}
+	return matrix[role][p]
+}
+
+// Allow is what a caller reaches with a permission: what the role reaches and,
+// for an API key (scopes not nil), only where a scope covers it.
+func Allow(role Role, scopes []Scope, p Permission) Reach {
+	if scopes != nil && !slices.ContainsFunc(scopes, func(s Scope) bool { return s.Covers(p) }) {
+		return None
+	}
+	return Of(role, p)
+}
+
+// Permissions lists what a caller reaches, in the order of the tables.
+func Permissions(role Role, scopes []Scope) []Permission {
+	allowed := []Permission{}
+	for _, p := range all() {
+		if Allow(role, scopes, p) != None {
+			allowed = append(allowed, p)
+		}
+	}
+	return allowed
+}
+
+func all() []Permission {
+	var list []Permission
+	for _, resource := range Resources {
+		for _, action := range Actions {
+			list = append(list, Permission(resource+":"+action))
+		}
+	}
+	return list
+}
+
+// Scope is a permission given to an API key; "*" may stand for a whole part.
+type Scope string
+
+// AllScopes covers everything its owner may do.
+const AllScopes Scope = "*:*"
+
+// ParseScope refuses what is no scope: an unknown resource or action, or a
+// star for a piece of a part.
+func ParseScope(s string) (Scope, error) {
+	resource, action, found := strings.Cut(s, ":")
+	if !found ||
+		resource != "*" && !slices.Contains(Resources, resource) ||
+		action != "*" && !slices.Contains(Actions, action) {
+		return "", secerr.Invalid("scopes", "A scope is a resource and an action, for example sites:read. "+
+			"Resources: "+strings.Join(Resources, ", ")+". Actions: read, write. A * stands for all of one part.")
+	}
+	return Scope(s), nil
+}
+
+// Covers reports whether the scope names the permission.
+func (s Scope) Covers(p Permission) bool {
+	resource, action, _ := strings.Cut(string(s), ":")
+	wantResource, wantAction, _ := strings.Cut(string(p), ":")
+	return (resource == "*" || resource == wantResource) && (action == "*" || action == wantAction)
+}
+
+// Within reports whether a role holds every permission that the scope covers,
+// so that nobody makes a key that is stronger than they are.
+func (s Scope) Within(role Role) bool {
+	return !slices.ContainsFunc(all(), func(p Permission) bool { return s.Covers(p) && Of(role, p) == None })
+}
+
+// Grantable lists the plain scopes that a role may give to a key.
+func Grantable(role Role) []Scope {
+	var list []Scope
+	for _, p := range all() {
+		if Of(role, p) != None {
+			list = append(list, Scope(p))
+		}
+	}
+	return list
+}

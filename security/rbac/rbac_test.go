@@ -1,0 +1,117 @@
+package rbac
+
+import (
+	"slices"
+	"testing"
+
+	"patronus.internal/dashboard/security/secerr"
+)
+
+// TestMatrix holds the product's permission table line by line.
+func TestMatrix(t *testing.T) {
+	for _, line := range []struct {
+		permission                    Permission
+		admin, operator, viewer, user Reach
+	}{
+		{"users:read", All, All, None, None},
+		{"users:write", All, None, None, None},
+		{"policies:read", All, All, All, None},
+		{"policies:write", All, None, None, None},
+		{"ip_blocks:read", All, All, All, None},
+		{"ip_blocks:write", All, All, None, None},
+		{"sites:read", All, All, All, None},
+		{"sites:write", All, All, None, None},
+		{"paths:read", All, All, All, None},
+		{"paths:write", All, All, None, None},
+		{"metrics:read", All, All, All, None},
+		{"audit:read", All, All, All, Own},
+		{"sessions:read", All, All, None, None},
+		{"sessions:write", All, None, None, None},
+		{"api_keys:read", All, All, None, None},
+		{"api_keys:write", All, None, None, None},
+	} {
+		for role, want := range map[Role]Reach{Admin: line.admin, Operator: line.operator, Viewer: line.viewer, User: line.user} {
+			if got := Of(role, line.permission); got != want {
+				t.Errorf("%s reaches %d with %s, want %d", role, got, line.permission, want)
+			}
+		}
+	}
+}
+
+func TestScopeSyntax(t *testing.T) {
+	for _, good := range []string{"sites:read", "sites:*", "*:read", "*:*", "api_keys:write"} {
+		if _, err := ParseScope(good); err != nil {
+			t.Errorf("%q is refused: %v", good, err)
+		}
+	}
+	for _, bad := range []string{"", "sites", "sites:", ":read", "sites:*:x", "sites:read:write", "site*:read", "sites:re*", "SITES:read", "sites:read ", "unknown:read", "sites:delete", "*"} {
+		if _, err := ParseScope(bad); !secerr.Is(err, secerr.ValidationFailed) {
+			t.Errorf("%q is taken: %v", bad, err)
+		}
+	}
+}
+
+func FuzzParseScope(f *testing.F) {
+	for _, seed := range []string{"sites:read", "*:*", "a:b:c", ":", "*:", "\x00:read"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		scope, err := ParseScope(raw)
+		if err != nil {
+			return
+		}
+		if string(scope) != raw || !slices.ContainsFunc(all(), scope.Covers) {
+			t.Errorf("%q is a scope that covers nothing", raw)
+		}
+	})
+}
+
+// TestKeyIsIntersection: a key does what both its scopes and its owner may do,
+// and never more.
+func TestKeyIsIntersection(t *testing.T) {
+	for _, c := range []struct {
+		role   Role
+		scopes []Scope
+		ask    Permission
+		want   Reach
+	}{
+		{Admin, []Scope{"sites:read"}, "sites:read", All},
+		{Admin, []Scope{"sites:read"}, "sites:write", None},
+		{Admin, []Scope{"sites:*"}, "sites:write", All},
+		{Admin, []Scope{"*:read"}, "users:read", All},
+		{Admin, []Scope{"*:read"}, "users:write", None},
+		{Admin, []Scope{}, "sites:read", None},
+		{Viewer, []Scope{"*:*"}, "sites:write", None},
+		{Viewer, []Scope{"*:*"}, "sites:read", All},
+		{User, []Scope{"audit:read"}, "audit:read", Own},
+		{User, nil, "audit:read", Own},
+		{User, nil, "users:read", None},
+	} {
+		if got := Allow(c.role, c.scopes, c.ask); got != c.want {
+			t.Errorf("%s with %v reaches %d with %s, want %d", c.role, c.scopes, got, c.ask, c.want)
+		}
+	}
+}
+
+func TestNobodyMakesAStrongerKey(t *testing.T) {
+	for _, c := range []struct {
+		role  Role
+		scope Scope
+		want  bool
+	}{
+		{Admin, "*:*", true}, {Operator, "*:*", false}, {Operator, "sites:*", true}, {Operator, "users:*", false},
+		{Operator, "*:read", true}, {Viewer, "*:read", false}, {Viewer, "sites:read", true}, {User, "audit:read", true},
+		{User, "audit:*", false}, {User, "sites:read", false},
+	} {
+		if got := c.scope.Within(c.role); got != c.want {
+			t.Errorf("%s within %s: %t", c.scope, c.role, got)
+		}
+	}
+	for _, role := range Roles {
+		for _, scope := range Grantable(role) {
+			if !scope.Within(role) {
+				t.Errorf("%s is offered %s, which is above it", role, scope)
+			}
+		}
+	}
+}

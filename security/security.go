@@ -1,0 +1,153 @@
+package security
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"patronus.internal/dashboard/security/audit"
+	"patronus.internal/dashboard/security/db"
+	"patronus.internal/dashboard/security/keyring"
+	"patronus.internal/dashboard/security/password"
+	"patronus.internal/dashboard/security/policy"
+	"patronus.internal/dashboard/security/rbac"
+	"patronus.internal/dashboard/security/token"
+)
+
+// Options is what a Service is opened with.
+type Options struct {
+	// DataDir is the folder of patronus.db and keys.json, made with mode 0700
+	// when it is absent.
+	DataDir string
+	// PublicURL is where people reach the dashboard: the issuer of tokens and
+	// the start of every link.
+	PublicURL *url.URL
+	// Hashing sets the cost of passwords; its zero value is the default of
+	// package password. Tests use a cheap one.
+	Hashing password.Options
+	Now     func() time.Time // default time.Now
+	Rand    io.Reader        // default crypto/rand
+	Log     *slog.Logger     // default slog.Default()
+}
+
+// Service is the whole of what the dashboard decides and stores. It is safe
+// for concurrent use.
+type Service struct {
+	db        *db.DB
+	keys      *keyring.Ring
+	tokens    *token.Issuer
+	hasher    *password.Hasher
+	publicURL *url.URL
+	now       func() time.Time
+	rand      io.Reader
+	log       *slog.Logger
+
+	policy atomic.Pointer[policy.Stored]
+	setup  setupLink
+	usage  usageCounter
+}
+
+// Open makes or opens the data folder. It refuses a database or a key file
+// that it cannot trust with a sentence that says what to do.
+func Open(ctx context.Context, o Options) (*Service, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Rand == nil {
+		o.Rand = rand.Reader
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if err := makeDataDir(o.DataDir); err != nil {
+		return nil, err
+	}
+	keys, err := keyring.Load(filepath.Join(o.DataDir, "keys.json"), keyring.Options{Now: o.Now, Rand: o.Rand})
+	if err != nil {
+		return nil, err
+	}
+	store, err := db.Open(ctx, db.Options{Path: filepath.Join(o.DataDir, "patronus.db"), Now: o.Now, Rand: o.Rand, Log: o.Log})
+	if err != nil {
+		return nil, err
+	}
+	s := &Service{
+		db: store, keys: keys, hasher: password.NewHasher(o.Hashing), publicURL: o.PublicURL,
+		tokens: token.NewIssuer(keys, o.PublicURL.String(), o.Now),
+		now:    o.Now, rand: o.Rand, log: o.Log,
+	}
+	stored, err := policy.Load(store.Read(ctx))
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	s.policy.Store(&stored)
+	return s, nil
+}
+
+// Close writes what was counted and not yet recorded, lets the writer finish
+// what it has accepted, and closes the database.
+func (s *Service) Close(ctx context.Context) error {
+	return errors.Join(s.flushUsage(ctx), s.db.Close())
+}
+
+// Started records that a server began to serve.
+func (s *Service) Started(ctx context.Context, version string) error {
+	return s.db.Write(ctx, func(tx *db.Tx) error {
+		return audit.Append(tx, audit.Event{Type: audit.SystemStart, Success: true, Details: audit.Details{"version": version}})
+	})
+}
+
+// Ready reports whether the database answers.
+func (s *Service) Ready(ctx context.Context) error {
+	_, err := s.db.SchemaVersion(ctx)
+	return err
+}
+
+// MAC authenticates data for one purpose with a key of this installation.
+func (s *Service) MAC(purpose string, data ...[]byte) []byte { return s.keys.MAC(purpose, data...) }
+
+// Policy is the policy in force.
+func (s *Service) Policy() policy.Policy { return s.policy.Load().Policy }
+
+// write runs a change whose refusals are events too. The change returns a
+// refusal in the place of doing something; what it has recorded of it is
+// kept, and the refusal is answered once it is on disk. An error rolls back
+// everything.
+func (s *Service) write(ctx context.Context, change func(*db.Tx) (refusal, err error)) error {
+	var refusal error
+	err := s.db.Write(ctx, func(tx *db.Tx) (err error) {
+		refusal, err = change(tx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return refusal
+}
+
+func roleNames() []string {
+	var names []string
+	for _, r := range rbac.Roles {
+		names = append(names, string(r))
+	}
+	return names
+}
+
+func makeDataDir(dir string) error {
+	err := os.MkdirAll(dir, 0o700)
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("the data folder %s cannot be made: this user may not write there. Choose another with --data-dir, or let its owner make it", dir)
+	case err != nil:
+		return fmt.Errorf("the data folder %s cannot be made: %w", dir, err)
+	}
+	return nil
+}

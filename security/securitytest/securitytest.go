@@ -1,0 +1,93 @@
+// Package securitytest has what tests of the layers above need: a clock that
+// stands still, cheap hashing, a service on a real migrated file, and a look
+// at the log from outside.
+package securitytest
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/url"
+	"sync"
+	"testing"
+	"time"
+
+	// The driver of the look from outside.
+	_ "github.com/mattn/go-sqlite3"
+
+	"patronus.internal/dashboard/security"
+	"patronus.internal/dashboard/security/password"
+)
+
+// CheapHashing takes microseconds where the real parameters take tens of
+// milliseconds. It is for tests alone.
+var CheapHashing = password.Options{Params: password.Params{Memory: 8, Iterations: 1, Parallelism: 1}}
+
+// GoodPassword passes the default policy for an account without a second
+// factor.
+const GoodPassword = "plover kettle armistice 9"
+
+// Clock is a time that moves only when told to. It is safe for concurrent use.
+type Clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+// NewClock starts at a fixed instant.
+func NewClock() *Clock {
+	return &Clock{now: time.Date(2026, 1, 2, 3, 4, 5, 678_901_000, time.UTC)}
+}
+
+// Now is what Options.Now takes.
+func (c *Clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+// Advance moves the clock, backwards too.
+func (c *Clock) Advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// Open returns a service on a fresh data folder, closed when the test ends.
+func Open(t testing.TB, clock *Clock) *security.Service {
+	t.Helper()
+	service, err := security.Open(context.Background(), security.Options{
+		DataDir: t.TempDir() + "/data", PublicURL: &url.URL{Scheme: "https", Host: "dashboard.example.org"},
+		Hashing: CheapHashing, Now: clock.Now, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := service.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return service
+}
+
+// NewestEvent reads the newest event of a database as JSON, its columns as
+// members.
+func NewestEvent(path string) (event []byte, err error) {
+	db, err := sql.Open("sqlite3", "file:"+(&url.URL{Path: path}).EscapedPath()+"?mode=ro")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	var kind, severity, details string
+	var success bool
+	var userID, email, ip, session, key sql.NullString
+	err = db.QueryRow(`SELECT event_type, severity, success, user_id, email, ip_address, session_id, api_key_id, details
+		FROM audit_events ORDER BY seq DESC LIMIT 1`).Scan(&kind, &severity, &success, &userID, &email, &ip, &session, &key, &details)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(map[string]any{"event_type": kind, "severity": severity, "success": success, "user_id": userID.String,
+		"email": email.String, "ip_address": ip.String, "session_id": session.String, "api_key_id": key.String,
+		"details": json.RawMessage(details)})
+}

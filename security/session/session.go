@@ -1,0 +1,202 @@
+// Package session stores the signed-in devices: browser cookies and the
+// families of API tokens. The secret that a client holds is stored as its
+// SHA-256; it carries 256 bits, so a plain hash is enough (ASVS 5.0 6.5.2).
+package session
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"patronus.internal/dashboard/security/db"
+	"patronus.internal/dashboard/security/secerr"
+	"patronus.internal/dashboard/security/secret"
+)
+
+// Kind says what holds the session.
+type Kind string
+
+// A browser holds a cookie, an API client tokens.
+const (
+	Browser Kind = "browser"
+	API     Kind = "api"
+)
+
+// Stage says how far a sign-in has come.
+type Stage string
+
+// After the password a session with a second factor waits for it; only a Full
+// one is an identity.
+const (
+	SecondFactor Stage = "second_factor"
+	Full         Stage = "full"
+)
+
+// Authentication methods, RFC 8176 §2.
+const (
+	Password = "pwd"
+	OTP      = "otp"
+	Multi    = "mfa"
+)
+
+// Session is one row. The absolute end is fixed when it begins.
+type Session struct {
+	ID         string
+	UserID     string
+	Kind       Kind
+	Stage      Stage
+	AMR        []string
+	IPAddress  string
+	UserAgent  string
+	CreatedAt  time.Time
+	LastSeenAt time.Time
+	ExpiresAt  time.Time
+	EndedAt    *time.Time
+}
+
+// Alive reports whether the session counts now. idle is how long it may stay
+// unused; zero sets no such limit.
+func (s Session) Alive(now time.Time, idle time.Duration) bool {
+	return s.EndedAt == nil && now.Before(s.ExpiresAt) && (idle == 0 || now.Before(s.LastSeenAt.Add(idle)))
+}
+
+// New is what a session begins with.
+type New struct {
+	UserID    string
+	Kind      Kind
+	Stage     Stage
+	AMR       []string
+	IPAddress string
+	UserAgent string
+	Lifetime  time.Duration
+}
+
+// Create begins a session and returns the secret for its client: the only
+// time that it is known.
+func Create(tx *db.Tx, random io.Reader, n New) (Session, secret.Text, error) {
+	id, err := tx.NewID()
+	if err != nil {
+		return Session{}, secret.Text{}, err
+	}
+	token, err := secret.NewToken(random, "")
+	if err != nil {
+		return Session{}, secret.Text{}, fmt.Errorf("session: %w", err)
+	}
+	now := tx.Now()
+	s := Session{ID: id, UserID: n.UserID, Kind: n.Kind, Stage: n.Stage, AMR: n.AMR, IPAddress: n.IPAddress,
+		UserAgent: n.UserAgent, CreatedAt: now, LastSeenAt: now, ExpiresAt: now.Add(n.Lifetime)}
+	_, err = tx.Exec(`INSERT INTO sessions (id, user_id, kind, stage, secret_hash, amr, ip_address, user_agent,
+			created_at_us, last_seen_at_us, expires_at_us)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+		s.ID, s.UserID, string(s.Kind), string(s.Stage), token.Hash(), strings.Join(s.AMR, " "), s.IPAddress, s.UserAgent,
+		db.Micros(now), db.Micros(now), db.Micros(s.ExpiresAt))
+	if err != nil {
+		return Session{}, secret.Text{}, fmt.Errorf("session: create: %w", err)
+	}
+	return s, token, nil
+}
+
+const columns = `id, user_id, kind, stage, amr, ip_address, user_agent, created_at_us, last_seen_at_us, expires_at_us, ended_at_us`
+
+// BySecret returns the session whose client holds the secret, ended or not, or
+// secerr.NotFound.
+func BySecret(r db.Reader, kind Kind, token secret.Text) (Session, error) {
+	return one(r.QueryRow("SELECT "+columns+" FROM sessions WHERE secret_hash = $1 AND kind = $2", token.Hash(), string(kind)))
+}
+
+// ByID returns the session, ended or not, or secerr.NotFound.
+func ByID(r db.Reader, id string) (Session, error) {
+	return one(r.QueryRow("SELECT "+columns+" FROM sessions WHERE id = $1", id))
+}
+
+// Touch notes that the session was seen.
+func Touch(tx *db.Tx, id string) error {
+	_, err := tx.Exec("UPDATE sessions SET last_seen_at_us = $1 WHERE id = $2 AND ended_at_us IS NULL", db.Micros(tx.Now()), id)
+	if err != nil {
+		return fmt.Errorf("session: touch: %w", err)
+	}
+	return nil
+}
+
+// End ends a live session and reports whether it did: of several callers at
+// once one is told true.
+func End(tx *db.Tx, id, reason string) (bool, error) {
+	result, err := tx.Exec("UPDATE sessions SET ended_at_us = $1, end_reason = $2 WHERE id = $3 AND ended_at_us IS NULL",
+		db.Micros(tx.Now()), reason, id)
+	if err != nil {
+		return false, fmt.Errorf("session: end: %w", err)
+	}
+	n, err := result.RowsAffected()
+	return n == 1, err
+}
+
+// EndAll ends every live session of a user and returns their ids.
+func EndAll(tx *db.Tx, userID, reason string) ([]string, error) {
+	return ended(tx.Query(`UPDATE sessions SET ended_at_us = $1, end_reason = $2
+		WHERE user_id = $3 AND ended_at_us IS NULL RETURNING id`, db.Micros(tx.Now()), reason, userID))
+}
+
+// EndBeyond ends the sessions of a user that are more than limit, the longest
+// unused first, and returns their ids.
+func EndBeyond(tx *db.Tx, userID string, limit int64, reason string) ([]string, error) {
+	return ended(tx.Query(`UPDATE sessions SET ended_at_us = $1, end_reason = $2
+		WHERE id IN (SELECT id FROM (
+			SELECT id, ROW_NUMBER() OVER (ORDER BY last_seen_at_us DESC, id DESC) AS place FROM sessions
+			WHERE user_id = $3 AND stage = 'full' AND ended_at_us IS NULL AND expires_at_us > $1) AS live
+			WHERE place > $4) RETURNING id`,
+		db.Micros(tx.Now()), reason, userID, limit))
+}
+
+// CountLive counts the sessions of a user that have not ended or expired. A
+// browser session that idled too long is not among them.
+func CountLive(r db.Reader, userID string, now time.Time, idle time.Duration) (int, error) {
+	var n int
+	err := r.QueryRow(`SELECT COUNT(*) FROM sessions WHERE user_id = $1 AND stage = 'full' AND ended_at_us IS NULL
+		AND expires_at_us > $2 AND (kind = 'api' OR last_seen_at_us > $3)`,
+		userID, db.Micros(now), db.Micros(now.Add(-idle))).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("session: count: %w", err)
+	}
+	return n, nil
+}
+
+func ended(rows *sql.Rows, err error) ([]string, error) {
+	if err != nil {
+		return nil, fmt.Errorf("session: end: %w", err)
+	}
+	defer rows.Close()
+	var ids []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, fmt.Errorf("session: end: %w", err)
+		}
+		ids = append(ids, id)
+	}
+	return ids, rows.Err()
+}
+
+func one(row *sql.Row) (Session, error) {
+	var (
+		s                      Session
+		amr                    string
+		ip, agent              sql.NullString
+		created, seen, expires int64
+		endedAt                sql.NullInt64
+	)
+	err := row.Scan(&s.ID, &s.UserID, &s.Kind, &s.Stage, &amr, &ip, &agent, &created, &seen, &expires, &endedAt)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Session{}, secerr.New(secerr.NotFound, "There is no such session.")
+	}
+	if err != nil {
+		return Session{}, fmt.Errorf("session: %w", err)
+	}
+	s.AMR = strings.Fields(amr)
+	s.IPAddress, s.UserAgent = ip.String, agent.String
+	s.CreatedAt, s.LastSeenAt, s.ExpiresAt = db.FromMicros(created), db.FromMicros(seen), db.FromMicros(expires)
+	s.EndedAt = db.NullMicros(endedAt)
+	return s, nil
+}

@@ -1,0 +1,64 @@
+package user
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"patronus.internal/dashboard/security/db"
+	"patronus.internal/dashboard/security/secerr"
+	"patronus.internal/dashboard/security/secret"
+)
+
+// Invite is the purpose of a link that sets the first password of an account.
+const Invite = "invite"
+
+// IssueLink stores a one-time link and returns its token. Older links of the
+// user are dead: only the newest is good.
+func IssueLink(tx *db.Tx, random io.Reader, userID, purpose string, lifetime time.Duration) (secret.Text, error) {
+	if _, err := tx.Exec("DELETE FROM password_links WHERE user_id = $1 AND used_at_us IS NULL", userID); err != nil {
+		return secret.Text{}, fmt.Errorf("user: drop older links: %w", err)
+	}
+	token, err := secret.NewToken(random, "")
+	if err != nil {
+		return secret.Text{}, fmt.Errorf("user: %w", err)
+	}
+	_, err = tx.Exec(`INSERT INTO password_links (token_hash, user_id, purpose, created_at_us, expires_at_us) VALUES ($1, $2, $3, $4, $5)`,
+		token.Hash(), userID, purpose, db.Micros(tx.Now()), db.Micros(tx.Now().Add(lifetime)))
+	if err != nil {
+		return secret.Text{}, fmt.Errorf("user: issue a link: %w", err)
+	}
+	return token, nil
+}
+
+func errLink(cause error) *secerr.Error {
+	return secerr.Wrap(secerr.NotFound, "This link is not good any more: it was used, replaced by a newer one, or has expired. Ask for a new one.", cause)
+}
+
+// ByLink returns the enabled user of a link that is good now, or
+// secerr.NotFound.
+func ByLink(r db.Reader, token secret.Text, now time.Time) (User, error) {
+	u, err := one(r.QueryRow("SELECT "+columns+` FROM users WHERE enabled = 1 AND id = (SELECT user_id FROM password_links
+		WHERE token_hash = $1 AND used_at_us IS NULL AND expires_at_us > $2)`, token.Hash(), db.Micros(now)))
+	if secerr.Is(err, secerr.NotFound) {
+		return User{}, errLink(err)
+	}
+	return u, err
+}
+
+// SpendLink uses a link up and returns its purpose: of several callers at
+// once one succeeds, the others get secerr.NotFound.
+func SpendLink(tx *db.Tx, userID string, token secret.Text) (purpose string, err error) {
+	err = tx.QueryRow(`UPDATE password_links SET used_at_us = $1
+		WHERE token_hash = $2 AND user_id = $3 AND used_at_us IS NULL AND expires_at_us > $1 RETURNING purpose`,
+		db.Micros(tx.Now()), token.Hash(), userID).Scan(&purpose)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", errLink(err)
+	}
+	if err != nil {
+		return "", fmt.Errorf("user: spend a link: %w", err)
+	}
+	return purpose, nil
+}

@@ -1,0 +1,163 @@
+// Package user stores the people who may sign in.
+package user
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"patronus.internal/dashboard/security/db"
+	"patronus.internal/dashboard/security/secerr"
+	"patronus.internal/dashboard/security/secret"
+)
+
+// User is one account. Email is in its canonical form.
+type User struct {
+	ID           string
+	Email        string
+	Role         string
+	Enabled      bool
+	PasswordHash secret.Text // empty until the first password is set
+	MFAEnabled   bool        // a verified second factor exists
+	CreatedAt    time.Time
+	LastLoginAt  *time.Time
+}
+
+const columns = `id, email, role, enabled, password_hash, created_at_us, last_login_at_us,
+	EXISTS (SELECT 1 FROM mfa_factors WHERE user_id = users.id AND verified_at_us IS NOT NULL)`
+
+// ByID returns the user, or secerr.NotFound.
+func ByID(r db.Reader, id string) (User, error) {
+	return one(r.QueryRow("SELECT "+columns+" FROM users WHERE id = $1", id))
+}
+
+// ByEmail returns the user with this canonical address, or secerr.NotFound.
+func ByEmail(r db.Reader, email string) (User, error) {
+	return one(r.QueryRow("SELECT "+columns+" FROM users WHERE email = $1", email))
+}
+
+// Filter narrows a list. Zero fields do not narrow.
+type Filter struct {
+	Email string // canonical, whole
+	After string // only ids behind this one
+	Limit int
+}
+
+// List returns users in the order in which they were created, Limit at most,
+// and the id to pass as After for the ones that follow ("" at the end).
+func List(r db.Reader, f Filter) (users []User, next string, err error) {
+	query, args := "SELECT "+columns+" FROM users WHERE id > $1", []any{f.After}
+	if f.Email != "" {
+		args = append(args, f.Email)
+		query += " AND email = $" + strconv.Itoa(len(args))
+	}
+	args = append(args, f.Limit+1)
+	rows, err := r.Query(query+" ORDER BY id LIMIT $"+strconv.Itoa(len(args)), args...)
+	if err != nil {
+		return nil, "", fmt.Errorf("user: list: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		u, err := scan(rows)
+		if err != nil {
+			return nil, "", fmt.Errorf("user: list: %w", err)
+		}
+		users = append(users, u)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, "", fmt.Errorf("user: list: %w", err)
+	}
+	if len(users) > f.Limit {
+		users = users[:f.Limit]
+		next = users[f.Limit-1].ID
+	}
+	return users, next, nil
+}
+
+// Any reports whether there is a user at all.
+func Any(r db.Reader) (bool, error) {
+	var any bool
+	if err := r.QueryRow("SELECT EXISTS (SELECT 1 FROM users)").Scan(&any); err != nil {
+		return false, fmt.Errorf("user: any: %w", err)
+	}
+	return any, nil
+}
+
+// Create inserts a user and gives it an id. An address that is taken is
+// secerr.Conflict. An empty password hash means that none is set yet.
+func Create(tx *db.Tx, email, role string, hash secret.Text) (User, error) {
+	id, err := tx.NewID()
+	if err != nil {
+		return User{}, err
+	}
+	u := User{ID: id, Email: email, Role: role, Enabled: true, PasswordHash: hash, CreatedAt: tx.Now()}
+	var stored, changed any
+	if !hash.Empty() {
+		stored, changed = hash.Reveal(), db.Micros(tx.Now())
+	}
+	_, err = tx.Exec(`INSERT INTO users (id, email, role, enabled, password_hash, password_changed_at_us, created_at_us)
+		VALUES ($1, $2, $3, 1, $4, $5, $6)`, u.ID, u.Email, u.Role, stored, changed, db.Micros(u.CreatedAt))
+	if db.IsUnique(err) {
+		return User{}, secerr.Wrap(secerr.Conflict, "There is a user with this e-mail address already.", err)
+	}
+	if err != nil {
+		return User{}, fmt.Errorf("user: create: %w", err)
+	}
+	return u, nil
+}
+
+// SetPassword replaces the hash of an enabled user, or answers
+// secerr.NotFound.
+func SetPassword(tx *db.Tx, id string, hash secret.Text) error {
+	return update(tx, "UPDATE users SET password_hash = $1, password_changed_at_us = $2 WHERE id = $3 AND enabled = 1",
+		hash.Reveal(), db.Micros(tx.Now()), id)
+}
+
+// SignedIn notes the time of a sign-in, provided that the account is still
+// enabled and its password still the one that was checked; otherwise it
+// answers secerr.NotFound. The check and the note are one statement, since
+// hashing takes place outside of the transaction.
+func SignedIn(tx *db.Tx, u User) error {
+	return update(tx, "UPDATE users SET last_login_at_us = $1 WHERE id = $2 AND enabled = 1 AND password_hash = $3",
+		db.Micros(tx.Now()), u.ID, u.PasswordHash.Reveal())
+}
+
+func update(tx *db.Tx, query string, args ...any) error {
+	result, err := tx.Exec(query, args...)
+	if err != nil {
+		return fmt.Errorf("user: update: %w", err)
+	}
+	if n, err := result.RowsAffected(); err != nil || n != 1 {
+		return secerr.Wrap(secerr.NotFound, "There is no such user.", err)
+	}
+	return nil
+}
+
+func one(row *sql.Row) (User, error) {
+	u, err := scan(row)
+	if errors.Is(err, sql.ErrNoRows) {
+		return User{}, secerr.New(secerr.NotFound, "There is no such user.")
+	}
+	if err != nil {
+		return User{}, fmt.Errorf("user: %w", err)
+	}
+	return u, nil
+}
+
+func scan(row interface{ Scan(...any) error }) (User, error) {
+	var (
+		u         User
+		hash      sql.NullString
+		created   int64
+		lastLogin sql.NullInt64
+	)
+	if err := row.Scan(&u.ID, &u.Email, &u.Role, &u.Enabled, &hash, &created, &lastLogin, &u.MFAEnabled); err != nil {
+		return User{}, err
+	}
+	u.PasswordHash = secret.NewText(hash.String)
+	u.CreatedAt = db.FromMicros(created)
+	u.LastLoginAt = db.NullMicros(lastLogin)
+	return u, nil
+}

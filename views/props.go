@@ -1,0 +1,267 @@
+// Package views turns what a handler has found out into pages. It takes plain
+// values, does no I/O and decides nothing: who may see a page was settled
+// before it is drawn. A page is a templ component beside the page_<feature>.go
+// of package handlers that uses it; `go tool templ generate -path ./views`
+// writes the _templ.go files.
+//
+// The pages hold no inline style, no inline handler and nothing from another
+// host, so that the Content-Security-Policy can forbid all three. Each works
+// without JavaScript.
+package views
+
+import (
+	"time"
+
+	"patronus.internal/dashboard/security/secret"
+)
+
+// Menu entries, the values of Page.Active.
+const (
+	MenuOverview = "overview"
+	MenuAudit    = "audit"
+	MenuAPIKeys  = "api-keys"
+	MenuMFA      = "mfa"
+	MenuAccount  = "account"
+)
+
+// Page is what every page needs beside its own content.
+type Page struct {
+	Title     string       // the heading of the page and, before " · Patronus", of the window
+	Active    string       // the menu entry to mark, one of the Menu constants; empty marks none
+	User      *Viewer      // nil draws the page of a signed-out person
+	CSRF      string       // the value of csrf_token in each form
+	RequestID string       // shown on error pages
+	Notice    string       // one sentence on what has just been done
+	Problem   string       // one sentence on why the form was refused as a whole
+	Summary   []FieldError // refused fields, listed at the top and shown beside each field
+	Now       time.Time    // decides what has expired
+}
+
+// Viewer is the signed-in person as the layout shows them.
+type Viewer struct {
+	Email string
+	Role  string
+	// CanReadAudit says that the log shows everyone's events. Without it the
+	// same page shows the person's own.
+	CanReadAudit bool
+	// EnrolmentRequired leaves nothing in the menu but two-step sign-in.
+	EnrolmentRequired bool
+}
+
+// FieldError is one refused field. Field is the name of its input; Detail is
+// a sentence that is clear without the label. Label is put before Detail in
+// the summary when it is set.
+type FieldError struct {
+	Field, Label, Detail string
+}
+
+// SetupProps is the page that creates the first admin.
+type SetupProps struct {
+	Page
+	Token     string // of the first-run link
+	Email     string // as typed before
+	MinLength int    // characters of a password
+	Invalid   bool   // the link is used up or too old: no form, only what to do
+}
+
+// LoginProps is the page that asks for e-mail and password.
+type LoginProps struct {
+	Page
+	Email string // as typed before
+	Next  string // local path to go to afterwards
+}
+
+// The values of SecondFactorProps.Method and of the form field "method".
+const (
+	MethodTOTP       = "totp"
+	MethodBackupCode = "backup_code"
+)
+
+// SecondFactorProps is the second step of signing in.
+type SecondFactorProps struct {
+	Page
+	Next   string
+	Method string // the form that was sent last; the errors of field "code" belong to it
+}
+
+// SetPasswordProps is the page behind a one-time password link.
+type SetPasswordProps struct {
+	Page
+	Token     string
+	Email     string // whose password it is
+	MinLength int
+	Invalid   bool // the link is used up or too old: no form, only what to do
+}
+
+// OverviewProps is the first page after signing in.
+type OverviewProps struct {
+	Page
+	MFAEnabled           bool
+	BackupCodesRemaining int
+	ActiveAPIKeys        int
+	Sessions             int
+	Warnings             int // events of the last 24 h that the viewer may read
+	Criticals            int
+	Recent               []EventRow // newest first
+}
+
+// APIKeysProps is the list of a person's keys and the form that makes one.
+type APIKeysProps struct {
+	Page
+	Keys       []APIKeyRow
+	NextCursor string // empty on the last page
+	Paged      bool   // this is not the first page
+	Form       APIKeyForm
+}
+
+// APIKeyForm is the form that makes a key, with what was typed before.
+type APIKeyForm struct {
+	Name          string
+	Scopes        []ScopeGroup // what the person may give to a key
+	ExpiresInDays string       // "30", "90", "365", or "" for never
+}
+
+// ScopeGroup is the scopes of one resource.
+type ScopeGroup struct {
+	Resource string // "audit"
+	Label    string // "Audit log"
+	Options  []ScopeOption
+}
+
+// ScopeOption is one checkbox.
+type ScopeOption struct {
+	Value   string // "audit:read"
+	Label   string // "Read"
+	Checked bool
+}
+
+// APIKeyRow is one key in the list.
+type APIKeyRow struct {
+	ID         string
+	Name       string
+	Prefix     string // "pk_" and eight characters
+	Scopes     []string
+	CreatedAt  time.Time
+	ExpiresAt  *time.Time // nil: never
+	LastUsedAt *time.Time // nil: not yet
+	LastUsedIP string
+	RevokedAt  *time.Time // nil: not revoked
+}
+
+// state is the word for what the key can do at now, and its colour.
+func (k APIKeyRow) state(now time.Time) (word, tone string) {
+	switch {
+	case k.RevokedAt != nil:
+		return "Revoked", "red"
+	case k.ExpiresAt != nil && !now.Before(*k.ExpiresAt):
+		return "Expired", "secondary"
+	default:
+		return "Active", "green"
+	}
+}
+
+// APIKeyCreatedProps shows a new key, the only time that it can be.
+type APIKeyCreatedProps struct {
+	Page
+	Key    APIKeyRow
+	Secret secret.Text
+	// APIURL is the base of the API in the example, with scheme and without
+	// a slash at the end: "https://dash.example.org/api/v1".
+	APIURL string
+}
+
+// AuditProps is the audit log.
+type AuditProps struct {
+	Page
+	Filter     AuditFilter
+	EventTypes []string // all that can be chosen
+	Severities []string
+	Events     []EventRow // newest first
+	OlderURL   string     // the next page with the same filters; empty on the last one
+	NewestURL  string     // the first page with the same filters; empty when this is it
+}
+
+// AuditFilter is the filters as they were typed, so that a refused one can be
+// corrected.
+type AuditFilter struct {
+	EventType, Severity  string
+	Success              string // "", "true" or "false"
+	Email, IP            string
+	Since, Until, Search string // form fields since, until, q
+}
+
+// empty reports that nothing is filtered.
+func (f AuditFilter) empty() bool { return f == AuditFilter{} }
+
+// EventRow is one event in a list.
+type EventRow struct {
+	ID        int64
+	Time      time.Time
+	Type      string
+	Severity  string // "info", "warning" or "critical"
+	Success   bool
+	Email     string // empty: nobody known
+	IP        string
+	RequestID string
+}
+
+// AuditEventProps is everything about one event.
+type AuditEventProps struct {
+	Page
+	Event     EventRow
+	UserID    string
+	UserAgent string
+	SessionID string
+	APIKeyID  string
+	Details   []KeyValue
+	BackURL   string // the list the person came from; empty: the newest events
+}
+
+// KeyValue is one row of an event's details.
+type KeyValue struct{ Key, Value string }
+
+// AccountProps is the person's own page.
+type AccountProps struct {
+	Page
+	Permissions []string
+	MFAEnabled  bool
+	CreatedAt   time.Time // the zero time is not shown
+}
+
+// MFAProps is the page on two-step sign-in. With Enrolment it shows the code
+// to scan; otherwise what is set up, or how to begin.
+type MFAProps struct {
+	Page
+	Enabled              bool
+	Factors              []FactorRow
+	BackupCodesRemaining int
+	Enrolment            *Enrolment
+}
+
+// FactorRow is one second factor in the list.
+type FactorRow struct {
+	Name       string
+	Kind       string // "totp" or "passkey"
+	CreatedAt  time.Time
+	LastUsedAt *time.Time // nil: not yet
+}
+
+// Enrolment is an authenticator app being set up.
+type Enrolment struct {
+	QRPNG   string      // the picture, base64
+	Secret  secret.Text // base32, without padding
+	Account string      // the name that the app will show
+}
+
+// BackupCodesProps shows new backup codes, the only time that they can be.
+type BackupCodesProps struct {
+	Page
+	Codes []secret.Text
+}
+
+// ErrorProps is the page of a refusal. Page.Title is what happened in a few
+// words and Page.Problem the sentence that says what to do.
+type ErrorProps struct {
+	Page
+	Status int // 400–599
+}
