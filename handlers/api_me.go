@@ -59,8 +59,10 @@ func (s *Server) apiBeginTOTP(c echo.Context) error {
 	var body struct {
 		Name string `json:"name"`
 	}
-	if err := decodeOptionalJSON(c, &body); err != nil {
-		return err
+	if c.Request().ContentLength != 0 {
+		if err := decodeJSON(c, &body); err != nil {
+			return err
+		}
 	}
 	enrollment, err := s.service.BeginTOTP(c.Request().Context(), caller(c), body.Name)
 	if err != nil {

@@ -62,10 +62,10 @@ const (
 	statusClientClosedRequest = 499
 )
 
-// problem is the answer to a refused request, as RFC 9457 §3 has it with the
+// Problem is the answer to a refused request, as RFC 9457 §3 has it with the
 // extension members code, request_id, retry_after and errors. The same value
 // feeds the error page. Every text in it is meant for the person who asked.
-type problem struct {
+type Problem struct {
 	Type       string         `json:"type"`
 	Title      string         `json:"title"`
 	Status     int            `json:"status"`
@@ -76,20 +76,17 @@ type problem struct {
 	Errors     []secerr.Field `json:"errors,omitempty"`     // only with status 422
 }
 
-// toProblem describes err to the person who made the request requestID. What
+// ToProblem describes err to the person who made the request requestID. What
 // is no refusal becomes code internal with a fixed sentence, so nothing
 // internal can leak.
-func toProblem(err error, requestID string) problem {
+func ToProblem(err error, requestID string) Problem {
 	e := asRefusal(err)
-	if e == nil {
-		e = secerr.New(secerr.Internal, internalDetail)
-	}
 	row, known := refusals[e.Code]
 	if !known {
 		e = secerr.New(secerr.Internal, internalDetail)
 		row = refusals[e.Code]
 	}
-	p := problem{
+	p := Problem{
 		Type:       "about:blank",
 		Title:      row.Title,
 		Status:     row.Status,
@@ -113,7 +110,7 @@ func toProblem(err error, requestID string) problem {
 
 // asRefusal finds the refusal in err, or the one that fits what the framework
 // or the clock refused: *secerr.Error, *http.MaxBytesError, *echo.HTTPError,
-// an expired context. It is nil for an error that nobody foresaw.
+// an expired context. An error that nobody foresaw is internal.
 func asRefusal(err error) *secerr.Error {
 	if e, ok := errors.AsType[*secerr.Error](err); ok {
 		return e
@@ -129,19 +126,11 @@ func asRefusal(err error) *secerr.Error {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return secerr.Busy(busyDetail, time.Second, err)
 	}
-	return nil
-}
-
-// statusOf is the status of a code, 500 for one without a row.
-func statusOf(code secerr.Code) int {
-	if row, known := refusals[code]; known {
-		return row.Status
-	}
-	return http.StatusInternalServerError
+	return secerr.New(secerr.Internal, internalDetail)
 }
 
 // fromEcho names a status that the router or the framework chose. Its message
-// is dropped: it may quote what a library said. A status of 500 is nil.
+// is dropped: it may quote what a library said.
 func fromEcho(status int) *secerr.Error {
 	switch status {
 	case http.StatusUnauthorized:
@@ -164,7 +153,7 @@ func fromEcho(status int) *secerr.Error {
 	if status >= 400 && status < 500 {
 		return secerr.New(secerr.BadRequest, "The request could not be understood.")
 	}
-	return nil
+	return secerr.New(secerr.Internal, internalDetail)
 }
 
 // wholeSeconds rounds up, since a client that comes back early is refused
@@ -176,19 +165,14 @@ func wholeSeconds(d time.Duration) int64 {
 	return int64((d-1)/time.Second) + 1
 }
 
-// setRetryAfter tells when to come back, in whole seconds and at least one.
-func setRetryAfter(c echo.Context, d time.Duration) {
-	c.Response().Header().Set("Retry-After", strconv.FormatInt(max(1, wholeSeconds(d)), 10))
-}
-
-// errorHandler answers for every error that a handler or a middleware
+// ErrorHandler answers for every error that a handler or a middleware
 // returns: the API and whoever asks for JSON get problem+json, a browser gets
 // the page that renderPage writes with the problem's status. renderPage may
 // redirect instead; if it fails, the problem is sent as JSON.
 //
 // The cause goes to log alone, at error level from status 500 on and at info
-// level below. LogRequestID adds the id that the client was told.
-func errorHandler(renderPage func(c echo.Context, p problem) error, log *slog.Logger) echo.HTTPErrorHandler {
+// level below. NewLogHandler adds the id that the client was told.
+func ErrorHandler(renderPage func(c echo.Context, p Problem) error, log *slog.Logger) echo.HTTPErrorHandler {
 	return func(err error, c echo.Context) {
 		ctx := c.Request().Context()
 		if c.Response().Committed {
@@ -205,7 +189,7 @@ func errorHandler(renderPage func(c echo.Context, p problem) error, log *slog.Lo
 		ctx = context.WithoutCancel(ctx)
 		c.SetRequest(c.Request().WithContext(ctx))
 
-		p := toProblem(err, requestID(c))
+		p := ToProblem(err, RequestIDFrom(ctx))
 		logProblem(ctx, log, p, err)
 		prepareErrorHeader(c, p)
 		if err := writeError(c, p, renderPage); err != nil {
@@ -214,7 +198,7 @@ func errorHandler(renderPage func(c echo.Context, p problem) error, log *slog.Lo
 	}
 }
 
-func logProblem(ctx context.Context, log *slog.Logger, p problem, err error) {
+func logProblem(ctx context.Context, log *slog.Logger, p Problem, err error) {
 	if p.Status >= http.StatusInternalServerError {
 		log.ErrorContext(ctx, "request failed", "code", string(p.Code), "status", p.Status, "error", err)
 		return
@@ -224,14 +208,14 @@ func logProblem(ctx context.Context, log *slog.Logger, p problem, err error) {
 
 // prepareErrorHeader drops what a handler had set about the answer it did not
 // give, and adds what the status demands.
-func prepareErrorHeader(c echo.Context, p problem) {
+func prepareErrorHeader(c echo.Context, p Problem) {
 	h := c.Response().Header()
 	for _, name := range []string{"Content-Length", "Content-Encoding", "Content-Disposition", "ETag", "Last-Modified", "Accept-Ranges", "Location"} {
 		h.Del(name)
 	}
 	h.Set("Cache-Control", "no-store")
 	if p.RetryAfter > 0 {
-		setRetryAfter(c, time.Duration(p.RetryAfter)*time.Second)
+		h.Set("Retry-After", strconv.FormatInt(p.RetryAfter, 10))
 	}
 	if challenge := bearerChallenge(c.Request(), p); challenge != "" && answersJSON(c.Request()) {
 		h.Set("WWW-Authenticate", challenge)
@@ -240,7 +224,7 @@ func prepareErrorHeader(c echo.Context, p problem) {
 
 // bearerChallenge is the WWW-Authenticate value of RFC 6750 §3. A request
 // that carried no credentials is told no error code (§3.1).
-func bearerChallenge(r *http.Request, p problem) string {
+func bearerChallenge(r *http.Request, p Problem) string {
 	const realm = `Bearer realm="patronus"`
 	switch {
 	case p.Code == secerr.InsufficientScope:
@@ -254,7 +238,7 @@ func bearerChallenge(r *http.Request, p problem) string {
 	return realm
 }
 
-func writeError(c echo.Context, p problem, renderPage func(echo.Context, problem) error) error {
+func writeError(c echo.Context, p Problem, renderPage func(echo.Context, Problem) error) error {
 	if answersJSON(c.Request()) {
 		return writeProblem(c, p)
 	}
@@ -272,7 +256,7 @@ func writeError(c echo.Context, p problem, renderPage func(echo.Context, problem
 	return nil
 }
 
-func writeProblem(c echo.Context, p problem) error {
+func writeProblem(c echo.Context, p Problem) error {
 	// A detail that is not UTF-8 must not turn a refusal into no answer.
 	body, err := json.Marshal(p, jsontext.AllowInvalidUTF8(true))
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
-	"net/url"
 	"strings"
 
 	"github.com/a-h/templ"
@@ -57,7 +56,7 @@ var permissionsPolicy = strings.Join([]string{
 // 'unsafe-inline', 'unsafe-eval' or a foreign host, an injected tag does
 // nothing. img-src has data: for the QR picture, which is drawn in process
 // and must not have an address of its own.
-func (s site) pagePolicy(nonce string) string {
+func (s Site) pagePolicy(nonce string) string {
 	policy := "default-src 'none'; script-src 'self' 'nonce-" + nonce + "'; style-src 'self'; " +
 		"img-src 'self' data:; font-src 'self'; connect-src 'self'; form-action 'self'; " +
 		"base-uri 'none'; frame-ancestors 'none'; object-src 'none'"
@@ -73,8 +72,7 @@ func (s site) pagePolicy(nonce string) string {
 // context. Answers are no-store by default; only static files may be kept,
 // and their handler says for how long. random must be safe for concurrent
 // use.
-func securityHeaders(public *url.URL, random io.Reader) echo.MiddlewareFunc {
-	own := siteOf(public)
+func securityHeaders(own Site, random io.Reader) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			h := c.Response().Header()
@@ -127,8 +125,7 @@ func newNonce(random io.Reader) (string, error) {
 // attacker points at this address (DNS rebinding), a scan by address, or a
 // forged Host meant for a link in a mail. Health probes are exempt, since
 // they ask by address.
-func allowedHosts(public *url.URL) echo.MiddlewareFunc {
-	own := siteOf(public)
+func allowedHosts(own Site) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			r := c.Request()

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"time"
 
@@ -27,6 +28,48 @@ const (
 
 	requestIDBytes = 16 // 128 bits: never the same twice
 )
+
+// BaseOptions are the dependencies of Base. All but TrustedProxies are
+// required.
+type BaseOptions struct {
+	Site           Site
+	TrustedProxies []netip.Prefix
+	Now            func() time.Time
+	Rand           io.Reader    // safe for concurrent use
+	Log            *slog.Logger // over NewLogHandler
+}
+
+// Base is what every request passes first, in this order, for echo's Use (the
+// route is matched by then). The time limit stands outermost because its end
+// cancels the context that an error is still answered under. What identifies
+// the request comes before the log line that names it, and the headers before
+// everything that may refuse.
+func Base(o BaseOptions) []echo.MiddlewareFunc {
+	return []echo.MiddlewareFunc{
+		timeLimit(requestTimeout),
+		requestIDs(o.Rand),
+		clientIPs(o.TrustedProxies),
+		logRequests(o.Log, o.Now),
+		securityHeaders(o.Site, o.Rand),
+		recoverPanics(o.Log),
+		refuseMethods,
+		allowedHosts(o.Site),
+		limitBody,
+	}
+}
+
+// timeLimit ends the request's context after d; what still runs then returns
+// context.DeadlineExceeded, which is answered as unavailable.
+func timeLimit(d time.Duration) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			ctx, cancel := context.WithTimeout(c.Request().Context(), d)
+			defer cancel()
+			c.SetRequest(c.Request().WithContext(ctx))
+			return next(c)
+		}
+	}
+}
 
 type requestIDKey struct{}
 
@@ -50,22 +93,23 @@ func requestIDs(random io.Reader) echo.MiddlewareFunc {
 	}
 }
 
-// requestID is the id of the request, as its answer shows it.
-func requestID(c echo.Context) string {
-	id, _ := c.Request().Context().Value(requestIDKey{}).(string)
+// RequestIDFrom is the id of the request that ctx belongs to, as its answer
+// shows it, and "" outside one.
+func RequestIDFrom(ctx context.Context) string {
+	id, _ := ctx.Value(requestIDKey{}).(string)
 	return id
 }
 
 // logHandler adds the request id to each record of a request.
 type logHandler struct{ slog.Handler }
 
-// LogRequestID wraps a slog handler so that whatever is logged with a
+// NewLogHandler wraps a slog handler so that whatever is logged with a
 // request's context, in any package, carries its request_id.
-func LogRequestID(next slog.Handler) slog.Handler { return logHandler{next} }
+func NewLogHandler(next slog.Handler) slog.Handler { return logHandler{next} }
 
 // Handle implements slog.Handler.
 func (h logHandler) Handle(ctx context.Context, record slog.Record) error {
-	if id, ok := ctx.Value(requestIDKey{}).(string); ok {
+	if id := RequestIDFrom(ctx); id != "" {
 		record = record.Clone()
 		record.AddAttrs(slog.String("request_id", id))
 	}
@@ -150,46 +194,43 @@ func recoverPanics(log *slog.Logger) echo.MiddlewareFunc {
 	}
 }
 
-// limitRequests bounds what one request may be and may take:
-//
-//   - TRACE and CONNECT are 405 whatever is routed. TRACE would send a client
-//     its own credentials back (RFC 9110 §9.3.8), and this is no proxy.
-//   - A declared length over 64 KiB is refused before any of it is read, and a
-//     chunked body ends there with *http.MaxBytesError. How long a body may
-//     take to arrive is the server's ReadTimeout.
-//   - A request with a Transfer-Encoding is answered with "Connection: close".
-//     net/http drops a Content-Length beside it unseen, and after such a pair
-//     a proxy that went by the length would take what follows on the same
-//     connection for another request (RFC 9112 §6.1).
-//   - After requestTimeout the context ends, and what returns its error is
-//     answered as unavailable.
-func limitRequests() echo.MiddlewareFunc {
-	return func(next echo.HandlerFunc) echo.HandlerFunc {
-		return func(c echo.Context) error {
-			outer := c.Request()
-			answer := c.Response().Header()
-			if outer.Method == http.MethodTrace || outer.Method == http.MethodConnect {
-				answer.Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
-				return secerr.New(secerr.MethodNotAllowed, "This server does not answer this method.")
-			}
-			if len(outer.TransferEncoding) > 0 {
-				answer.Set("Connection", "close")
-			}
-			if outer.ContentLength > maxBodyBytes {
-				answer.Set("Connection", "close")
-				return secerr.New(secerr.PayloadTooLarge, tooLargeDetail)
-			}
-			if outer.Body != nil && outer.Body != http.NoBody {
-				outer.Body = http.MaxBytesReader(c.Response().Writer, outer.Body, maxBodyBytes)
-			}
-
-			ctx, cancel := context.WithTimeout(outer.Context(), requestTimeout)
-			defer cancel()
-			c.SetRequest(outer.WithContext(ctx))
-			// An error is answered further out, where the time limit must not
-			// stand, nor look like a client that left.
-			defer c.SetRequest(outer)
+// refuseMethods answers TRACE and CONNECT with 405, whatever is routed. TRACE
+// would send a client its own credentials back (RFC 9110 §9.3.8), and this is
+// no proxy.
+func refuseMethods(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if m := c.Request().Method; m != http.MethodTrace && m != http.MethodConnect {
 			return next(c)
 		}
+		// Of a known path the router has already named the methods.
+		if h := c.Response().Header(); h.Get("Allow") == "" {
+			h.Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+		}
+		return secerr.New(secerr.MethodNotAllowed, "This server does not answer this method.")
+	}
+}
+
+// limitBody refuses a declared length over maxBodyBytes before any of the body
+// is read, and ends a chunked one there with *http.MaxBytesError. How long a
+// body may take to arrive is the server's ReadTimeout.
+//
+// A request with a Transfer-Encoding is answered with "Connection: close".
+// net/http drops a Content-Length beside it unseen, and after such a pair a
+// proxy that went by the length would take what follows on the same connection
+// for another request (RFC 9112 §6.1).
+func limitBody(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		r, h := c.Request(), c.Response().Header()
+		if len(r.TransferEncoding) > 0 {
+			h.Set("Connection", "close")
+		}
+		if r.ContentLength > maxBodyBytes {
+			h.Set("Connection", "close")
+			return secerr.New(secerr.PayloadTooLarge, tooLargeDetail)
+		}
+		if r.Body != nil && r.Body != http.NoBody {
+			r.Body = http.MaxBytesReader(c.Response().Writer, r.Body, maxBodyBytes)
+		}
+		return next(c)
 	}
 }

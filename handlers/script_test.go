@@ -56,6 +56,16 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			env.Values["world"] = &world{dir: env.WorkDir}
+			// Bodies that a text file cannot hold or should not.
+			for name, body := range map[string]string{
+				"invalid-utf8.json":  "{\"email\":\"vera@example.org\",\"password\":\"a\xffb\"}",
+				"long-password.json": `{"email":"vera@example.org","password":"` + strings.Repeat("a", 50_000) + `"}`,
+				"huge.json":          `{"email":"vera@example.org","password":"` + strings.Repeat("a", 1<<20) + `"}`,
+			} {
+				if err := os.WriteFile(filepath.Join(env.WorkDir, name), []byte(body), 0o600); err != nil {
+					return err
+				}
+			}
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -8,39 +9,57 @@ import (
 	"strings"
 )
 
-// site is the public URL, taken apart once: which hosts and origins are our
+// Site is the public URL, taken apart once: which hosts and origins are our
 // own, and whether browsers reach us over https. It is immutable.
-type site struct {
-	origin   string // "scheme://host[:port]" as an Origin header shows it (RFC 6454 §6.2)
+type Site struct {
+	origin   string // "scheme://host[:port]" as browsers write it, without a default port
 	hostname string // lower case, without port and brackets
 	https    bool
 	loopback bool
 }
 
-// siteOf takes apart a public URL, http or https with a host.
-func siteOf(public *url.URL) site {
-	scheme, port := strings.ToLower(public.Scheme), public.Port()
-	s := site{hostname: strings.ToLower(public.Hostname()), https: scheme == "https"}
+// NewSite reads a public URL such as "https://dash.example.org". It must be
+// http or https with a host and no path, query, fragment or user.
+func NewSite(publicURL string) (Site, error) {
+	u, err := url.Parse(publicURL)
+	if err != nil {
+		return Site{}, fmt.Errorf("public URL: %w", err)
+	}
+	scheme, port := strings.ToLower(u.Scheme), u.Port()
+	if scheme != "http" && scheme != "https" {
+		return Site{}, fmt.Errorf("public URL %q must begin with http:// or https://", u.Redacted())
+	}
+	if u.Hostname() == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+		return Site{}, fmt.Errorf("public URL %q must be a scheme and a host, without path, query or user", u.Redacted())
+	}
+	s := Site{hostname: strings.ToLower(u.Hostname()), https: scheme == "https"}
 	s.loopback = isLoopbackName(s.hostname)
-	// Browsers leave the default port out.
 	if (s.https && port == "443") || (!s.https && port == "80") {
 		port = ""
 	}
-	s.origin = scheme + "://" + s.hostname
-	if strings.Contains(s.hostname, ":") {
-		s.origin = scheme + "://[" + s.hostname + "]"
+	host := s.hostname
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
 	}
 	if port != "" {
-		s.origin += ":" + port
+		host += ":" + port
 	}
-	return s
+	s.origin = scheme + "://" + host
+	return s, nil
 }
+
+// Origin is the public URL as an Origin header shows it (RFC 6454 §6.2).
+func (s Site) Origin() string { return s.origin }
+
+// HTTPS reports whether browsers reach us over https: cookies are then Secure
+// and carry the __Host- prefix.
+func (s Site) HTTPS() bool { return s.https }
 
 // servesHost reports whether a Host header (or the authority of an
 // absolute-form target, which net/http puts in the same place) names us. The
 // port is not compared: a proxy may drop it, and a name rebound to our
 // address by DNS keeps the attacker's name whatever the port.
-func (s site) servesHost(host string) bool {
+func (s Site) servesHost(host string) bool {
 	name := hostnameOf(host)
 	if name == "" {
 		return false
@@ -52,7 +71,7 @@ func (s site) servesHost(host string) bool {
 // the public URL is on loopback, its other names count too, provided the page
 // came from the very host and port that it now talks to: another program on
 // another port of this machine is another site.
-func (s site) ownOrigin(origin string, r *http.Request) bool {
+func (s Site) ownOrigin(origin string, r *http.Request) bool {
 	if origin == s.origin {
 		return true
 	}

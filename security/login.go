@@ -92,7 +92,7 @@ func (s *Service) checkPassword(ctx context.Context, email string, pw secret.Tex
 	case u.PasswordHash.Empty():
 		return u, "no_password", s.hasher.VerifyDummy(ctx, pw)
 	}
-	ok, err := s.hasher.Verify(ctx, pw, u.PasswordHash.Reveal())
+	ok, _, err := s.hasher.Verify(ctx, pw, u.PasswordHash.Reveal())
 	if err == nil && !ok {
 		reason = "wrong_password"
 	}

@@ -83,6 +83,6 @@ func (s *Service) provePassword(ctx context.Context, c Caller, p Proof) (bool, e
 	if err != nil {
 		return false, err
 	}
-	ok, err := s.hasher.Verify(ctx, pw, c.User.PasswordHash.Reveal())
+	ok, _, err := s.hasher.Verify(ctx, pw, c.User.PasswordHash.Reveal())
 	return ok, err
 }

@@ -1,0 +1,87 @@
+package handlers
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"strconv"
+
+	"github.com/gofrs/uuid/v5"
+
+	"patronus.internal/dashboard/security/secerr"
+)
+
+const (
+	defaultLimit = 50
+	maxLimit     = 500
+)
+
+// A cursor starts with a byte for what it holds, so that one list's cursor is
+// refused by a list of another kind.
+const (
+	cursorSequence = 1
+	cursorID       = 2
+)
+
+var errCursor = secerr.New(secerr.BadRequest,
+	`The query parameter "cursor" is not one that this list gave out. Take next_cursor from its last answer, or leave it out.`)
+
+// encodeCursor writes the place behind a sequence number as an opaque text. 0,
+// the end of a list, is the empty text.
+func encodeCursor(seq int64) string {
+	if seq == 0 {
+		return ""
+	}
+	return base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint64([]byte{cursorSequence}, uint64(seq)))
+}
+
+// decodeCursor reads what encodeCursor wrote; no cursor is 0. It returns
+// bad_request for anything else.
+func decodeCursor(cursor string) (int64, error) {
+	if cursor == "" {
+		return 0, nil
+	}
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
+	if err != nil || len(raw) != 9 || raw[0] != cursorSequence {
+		return 0, errCursor
+	}
+	seq := int64(binary.BigEndian.Uint64(raw[1:]))
+	if seq < 1 {
+		return 0, errCursor
+	}
+	return seq, nil
+}
+
+// encodeIDCursor writes the place behind an id. The empty id, the end of a
+// list, is the empty text.
+func encodeIDCursor(id string) string {
+	if id == "" {
+		return ""
+	}
+	return base64.RawURLEncoding.EncodeToString(append([]byte{cursorID}, uuid.FromStringOrNil(id).Bytes()...))
+}
+
+// decodeIDCursor reads what encodeIDCursor wrote; no cursor is the empty id.
+// It returns bad_request for anything else.
+func decodeIDCursor(cursor string) (string, error) {
+	if cursor == "" {
+		return "", nil
+	}
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
+	if err != nil || len(raw) != 1+uuid.Size || raw[0] != cursorID {
+		return "", errCursor
+	}
+	return uuid.FromBytesOrNil(raw[1:]).String(), nil
+}
+
+// parseLimit reads how many items a list may give at once: 1 to 500, 50 when
+// nothing is said.
+func parseLimit(value string) (int, error) {
+	if value == "" {
+		return defaultLimit, nil
+	}
+	limit, err := strconv.ParseUint(value, 10, 16)
+	if err != nil || limit < 1 || limit > maxLimit {
+		return 0, secerr.New(secerr.BadRequest, `The query parameter "limit" must be a whole number from 1 to 500.`)
+	}
+	return int(limit), nil
+}
