@@ -67,8 +67,8 @@ func (p csrf) token(binding string) (string, error) {
 // valid reports whether token was made for binding, in time that tells nothing
 // about the right one.
 func (p csrf) valid(token, binding string) bool {
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)
-	if err != nil || len(raw) < csrfRandomBytes || binding == "" {
+	raw, ok := fromBase64(token)
+	if !ok || len(raw) < csrfRandomBytes || binding == "" {
 		return false
 	}
 	return hmac.Equal(raw[csrfRandomBytes:], p.mac(csrfPurpose, raw[:csrfRandomBytes], []byte(binding)))
@@ -114,8 +114,8 @@ func (p csrf) formCookie(c echo.Context) string {
 	if err != nil {
 		return ""
 	}
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(cookie.Value)
-	if err != nil || len(raw) != formCookieBytes {
+	raw, ok := fromBase64(cookie.Value)
+	if !ok || len(raw) != formCookieBytes {
 		return ""
 	}
 	return cookie.Value

@@ -67,7 +67,7 @@ func TestCSRFToken(t *testing.T) {
 	for name, valid := range map[string]bool{
 		"another binding": p.valid(first, "form:b"), "another kind": p.valid(first, "session:a"), "no binding": p.valid(first, ""),
 		"another key": other.valid(first, "form:a"), "empty": p.valid("", "form:a"), "random bytes alone": p.valid(first[:22], "form:a"),
-		"padded": p.valid(first+"=", "form:a"), "longer": p.valid(first+"AAAA", "form:a"), "rubbish": p.valid("%%%", "form:a"),
+		"padded": p.valid(first+"=", "form:a"), "with a line break": p.valid(first+"\n", "form:a"), "longer": p.valid(first+"AAAA", "form:a"), "rubbish": p.valid("%%%", "form:a"),
 	} {
 		if valid {
 			t.Errorf("%s: valid", name)

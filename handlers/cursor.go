@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"strconv"
+	"strings"
 
 	"github.com/gofrs/uuid/v5"
 
@@ -40,8 +41,8 @@ func decodeCursor(cursor string) (int64, error) {
 	if cursor == "" {
 		return 0, nil
 	}
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
-	if err != nil || len(raw) != 9 || raw[0] != cursorSequence {
+	raw, ok := fromBase64(cursor)
+	if !ok || len(raw) != 9 || raw[0] != cursorSequence {
 		return 0, errCursor
 	}
 	seq := int64(binary.BigEndian.Uint64(raw[1:]))
@@ -66,11 +67,18 @@ func decodeIDCursor(cursor string) (string, error) {
 	if cursor == "" {
 		return "", nil
 	}
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
-	if err != nil || len(raw) != 1+uuid.Size || raw[0] != cursorID {
+	raw, ok := fromBase64(cursor)
+	if !ok || len(raw) != 1+uuid.Size || raw[0] != cursorID {
 		return "", errCursor
 	}
 	return uuid.FromBytesOrNil(raw[1:]).String(), nil
+}
+
+// fromBase64 decodes unpadded base64url in its one spelling. Package base64
+// skips line breaks even when it is strict.
+func fromBase64(s string) ([]byte, bool) {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	return raw, err == nil && !strings.ContainsAny(s, "\r\n")
 }
 
 // parseLimit reads how many items a list may give at once: 1 to 500, 50 when

@@ -22,7 +22,7 @@ func TestCursors(t *testing.T) {
 		t.Error("the end of a list has a cursor")
 	}
 	sequence, id := encodeCursor(7), encodeIDCursor("0190a000-0000-7000-8000-000000000000")
-	for _, bad := range []string{"x", "xyz", "7", " ", sequence + "A", sequence[1:], sequence + "=", id, encodeCursor(-1), "AQAAAAAAAAAA"} {
+	for _, bad := range []string{"x", "xyz", "7", " ", sequence + "A", sequence[1:], sequence + "=", sequence + "\n", id, encodeCursor(-1), "AQAAAAAAAAAA"} {
 		if got, err := decodeCursor(bad); !secerr.Is(err, secerr.BadRequest) {
 			t.Errorf("%q is %d, %v", bad, got, err)
 		}

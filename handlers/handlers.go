@@ -65,13 +65,22 @@ func New(o Options) (*Server, error) {
 	s.echo.HTTPErrorHandler = ErrorHandler(s.pageProblem, o.Log)
 	s.echo.Use(Base(BaseOptions{Site: site, TrustedProxies: o.TrustedProxies, Now: o.Now, Rand: o.Rand, Log: o.Log})...)
 	for _, r := range s.api() {
-		s.echo.Add(r.method, r.path, s.guardAPI(r))
+		s.add(r, s.guardAPI(r))
 	}
 	for _, r := range s.pages() {
-		s.echo.Add(r.method, r.path, s.guardPage(r))
+		s.add(r, s.guardPage(r))
 	}
 	s.echo.GET(staticPrefix+"*", echo.WrapHandler(static.Handler()))
 	return s, nil
+}
+
+// add registers a route. A HEAD is a GET whose answer has no body (RFC 9110
+// §9.3.2), so it goes wherever a GET does.
+func (s *Server) add(r route, handle echo.HandlerFunc) {
+	s.echo.Add(r.method, r.path, handle)
+	if r.method == http.MethodGet {
+		s.echo.Add(http.MethodHead, r.path, handle)
+	}
 }
 
 // ServeHTTP implements http.Handler.

@@ -47,7 +47,8 @@ func (s *Server) guardAPI(r route) echo.HandlerFunc {
 			return err
 		}
 		if who.EnrollmentRequired && !r.duringEnrolment {
-			return secerr.New(secerr.MFAEnrollmentRequired, "Your account must have a second factor. Enrol one with POST /api/v1/mfa/totp first.")
+			return s.service.Deny(c.Request().Context(), who, secerr.New(secerr.MFAEnrollmentRequired,
+				"Your account must have a second factor. Enrol one with POST /api/v1/mfa/totp first."))
 		}
 		return s.enter(c, r, who)
 	}
@@ -59,7 +60,7 @@ func (s *Server) guardPage(r route) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if r.method != http.MethodGet {
 			if err := s.checkForm(c); err != nil {
-				return err
+				return s.forged(c, err)
 			}
 		}
 		if r.access == public {
@@ -77,6 +78,21 @@ func (s *Server) guardPage(r route) echo.HandlerFunc {
 		}
 		return s.enter(c, r, who)
 	}
+}
+
+// forged records a form without its token that came with somebody's cookie:
+// somebody else may have made their browser send it.
+func (s *Server) forged(c echo.Context, err error) error {
+	refusal := asRefusal(err)
+	if refusal.Code != secerr.CSRFFailed {
+		return err
+	}
+	ctx := c.Request().Context()
+	who, identityErr := s.service.IdentifyCookie(ctx, request(c), s.cookie(c))
+	if identityErr != nil {
+		return err
+	}
+	return s.service.Deny(ctx, who, refusal)
 }
 
 // enter checks the permission of a route and hands over to it.

@@ -16,7 +16,7 @@ const maxNextBytes = 2048
 // once more on the way, so all of that is refused in decoded form too.
 func safeNext(s string) string {
 	const home = "/"
-	if len(s) > maxNextBytes || !utf8.ValidString(s) || !strings.HasPrefix(s, "/") {
+	if len(s) > maxNextBytes || !utf8.ValidString(s) || !strings.HasPrefix(s, "/") || strings.HasPrefix(s, "//") {
 		return home
 	}
 	u, err := url.Parse(s)

@@ -79,6 +79,9 @@ func (s *Server) pageSecondFactor(c echo.Context) error {
 		return c.Redirect(http.StatusSeeOther, "/login")
 	}
 	next := safeNext(c.QueryParam("next"))
+	if _, err := s.service.IdentifyCookie(c.Request().Context(), request(c), s.cookie(c)); err == nil {
+		return c.Redirect(http.StatusSeeOther, next)
+	}
 	return s.render(c, http.StatusOK, views.SecondFactor(views.SecondFactorProps{Page: s.page(c, "Second step", ""), Next: next}))
 }
 

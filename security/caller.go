@@ -25,7 +25,7 @@ type Request struct {
 }
 
 func (r Request) actor() audit.Actor {
-	a := audit.Actor{UserAgent: r.UserAgent, RequestID: r.ID}
+	a := audit.Actor{UserAgent: audit.UserAgent(r.UserAgent), RequestID: r.ID}
 	if r.IP.IsValid() {
 		a.IPAddress = r.IP.String()
 	}
@@ -94,6 +94,11 @@ func (s *Service) AuthorizePerson(ctx context.Context, c Caller) error {
 	}
 	return s.deny(ctx, c, secerr.New(secerr.InsufficientScope,
 		"An API key cannot do this. One's own account belongs to a person who is signed in."), nil)
+}
+
+// Deny records a refusal that was decided outside, and returns it.
+func (s *Service) Deny(ctx context.Context, c Caller, refusal *secerr.Error) error {
+	return s.deny(ctx, c, refusal, nil)
 }
 
 // deny records a refusal and returns it. Fails open because there is nothing

@@ -110,12 +110,12 @@ func (s *Service) beginSession(tx *db.Tx, req Request, kind session.Kind, u user
 	} else if !fresh.Enabled || fresh.PasswordHash != u.PasswordHash {
 		return SignIn{}, secerr.New(secerr.NotFound, "The account changed.")
 	}
+	actor := req.actor()
 	pending, token, err := session.Create(tx, s.rand, session.New{UserID: u.ID, Kind: kind, Stage: session.SecondFactor,
-		AMR: []string{session.Password}, IPAddress: req.actor().IPAddress, UserAgent: req.UserAgent, Lifetime: SecondFactorLifetime})
+		AMR: []string{session.Password}, IPAddress: actor.IPAddress, UserAgent: actor.UserAgent, Lifetime: SecondFactorLifetime})
 	if err != nil {
 		return SignIn{}, err
 	}
-	actor := req.actor()
 	actor.UserID, actor.Email, actor.SessionID = u.ID, u.Email, pending.ID
 	return SignIn{User: u, Session: pending, Secret: token, Methods: []string{mfa.TOTP, mfa.BackupCode}},
 		audit.Append(tx, audit.Event{Type: audit.LoginAttempt, Success: true, Actor: actor,
@@ -152,7 +152,7 @@ func (s *Service) openSession(tx *db.Tx, req Request, kind session.Kind, u user.
 		lifetime = rules.Sessions.RefreshToken()
 	}
 	opened, token, err := session.Create(tx, s.rand, session.New{UserID: u.ID, Kind: kind, Stage: session.Full, AMR: amr,
-		IPAddress: req.actor().IPAddress, UserAgent: req.UserAgent, Lifetime: lifetime})
+		IPAddress: req.actor().IPAddress, UserAgent: req.actor().UserAgent, Lifetime: lifetime})
 	if err != nil {
 		return SignIn{}, err
 	}

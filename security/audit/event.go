@@ -133,7 +133,7 @@ func Append(tx *db.Tx, e Event) error {
 		FROM audit_events`,
 		db.Micros(tx.Now()), string(e.Type), string(e.Severity), boolInt(e.Success),
 		orNull(e.Actor.UserID), orNull(clean(e.Actor.Email, maxEmail)), orNull(e.Actor.IPAddress),
-		orNull(clean(e.Actor.UserAgent, maxUserAgent)), orNull(e.Actor.SessionID),
+		orNull(UserAgent(e.Actor.UserAgent)), orNull(e.Actor.SessionID),
 		orNull(e.Actor.APIKeyID), orNull(e.Actor.RequestID), string(details))
 	if err != nil {
 		return fmt.Errorf("audit: append %s: %w", e.Type, err)
@@ -155,6 +155,10 @@ func severity(t Type, success bool) Severity {
 	}
 	return Info
 }
+
+// UserAgent is a User-Agent header as it is kept: at most 256 bytes, without
+// characters that cannot be seen.
+func UserAgent(header string) string { return clean(header, maxUserAgent) }
 
 // clean replaces what could forge a line or hide text when a log is read in a
 // terminal (control and format characters, ASVS 5.0 16.4.1) and cuts at limit
