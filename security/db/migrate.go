@@ -70,7 +70,9 @@ func migrate(ctx context.Context, handle *sql.DB, o Options) error {
 	if _, err := provider.Up(ctx); err != nil {
 		return fmt.Errorf("db: migrate from schema %d: %w", current, err)
 	}
-	o.Log.InfoContext(ctx, "the database schema is up to date", "from", current, "to", known)
+	if current > 0 { // a new file is nothing to tell of
+		o.Log.InfoContext(ctx, "the database was migrated", "from", current, "to", known)
+	}
 	return nil
 }
 

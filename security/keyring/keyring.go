@@ -1,0 +1,98 @@
+// Package keyring keeps the keys of one installation in keys.json: those that
+// sign tokens, encrypt what the database holds, and authenticate what travels
+// through a browser. The file is readable by its owner alone; a copy of the
+// database without it opens nothing.
+package keyring
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"io"
+	"log/slog"
+	"time"
+)
+
+// keyLength is 256 bits for every key: HS256 (RFC 7518 §3.2), AES-256 and
+// HMAC-SHA256 take no less and gain nothing from more.
+const keyLength = 32
+
+type signingKey struct {
+	KID       string     `json:"kid"`
+	Algorithm string     `json:"alg"`
+	Secret    []byte     `json:"secret"`
+	CreatedAt time.Time  `json:"created_at"`
+	RetiredAt *time.Time `json:"retired_at"`
+}
+
+type encryptionKey struct {
+	ID        string    `json:"id"`
+	Secret    []byte    `json:"secret"`
+	CreatedAt time.Time `json:"created_at"`
+}
+
+// contents is the file.
+type contents struct {
+	Version        int             `json:"version"`
+	SigningKeys    []signingKey    `json:"signing_keys"`
+	EncryptionKeys []encryptionKey `json:"encryption_keys"`
+	MACKey         []byte          `json:"mac_key"`
+}
+
+// Ring is the keys in memory. It never prints them, does not change, and is
+// safe for concurrent use.
+type Ring struct {
+	contents contents
+	random   io.Reader
+}
+
+// Signing is the key of new tokens: the newest that is not retired.
+func (r *Ring) Signing() (kid string, key []byte) {
+	k := r.contents.newestSigning()
+	return k.KID, k.Secret
+}
+
+// SigningKey is the key of a token with this kid, retired or not.
+func (r *Ring) SigningKey(kid string) (key []byte, known bool) {
+	for _, k := range r.contents.SigningKeys {
+		if k.KID == kid {
+			return k.Secret, true
+		}
+	}
+	return nil, false
+}
+
+// newestSigning is nil when all keys are retired.
+func (c contents) newestSigning() *signingKey {
+	for i := len(c.SigningKeys) - 1; i >= 0; i-- {
+		if c.SigningKeys[i].RetiredAt == nil {
+			return &c.SigningKeys[i]
+		}
+	}
+	return nil
+}
+
+// MAC authenticates data for one purpose (HMAC-SHA256, RFC 2104). Purpose and
+// data are written with their lengths, so that no two lists of them look
+// alike.
+func (r *Ring) MAC(purpose string, data ...[]byte) []byte {
+	mac := hmac.New(sha256.New, r.contents.MACKey)
+	for _, part := range append([][]byte{[]byte(purpose)}, data...) {
+		var length [8]byte
+		binary.BigEndian.PutUint64(length[:], uint64(len(part)))
+		mac.Write(length[:])
+		mac.Write(part)
+	}
+	return mac.Sum(nil)
+}
+
+const hidden = "[keys hidden]"
+
+// String implements fmt.Stringer and hides the keys.
+func (r *Ring) String() string { return hidden }
+
+// GoString hides the keys from %#v.
+func (r *Ring) GoString() string { return hidden }
+
+// LogValue implements slog.LogValuer and hides the keys.
+func (r *Ring) LogValue() slog.Value { return slog.StringValue(hidden) }
