@@ -94,12 +94,8 @@ func (s *Server) apiVerifyTOTP(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	answer := struct {
+	return c.JSON(http.StatusOK, struct {
 		BackupCodes []string   `json:"backup_codes"`
 		Tokens      tokensJSON `json:"tokens"`
-	}{Tokens: tokens}
-	for _, code := range enrolled.BackupCodes {
-		answer.BackupCodes = append(answer.BackupCodes, mfa.GroupBackupCode(code))
-	}
-	return c.JSON(http.StatusOK, answer)
+	}{groupCodes(enrolled.BackupCodes), tokens})
 }

@@ -177,12 +177,13 @@ func TestFormBeforeSignIn(t *testing.T) {
 	other.Value = base64.RawURLEncoding.EncodeToString(make([]byte, formCookieBytes))
 	session := &http.Cookie{Name: "__Host-patronus", Value: "a-session"}
 	for name, c := range map[string]echo.Context{
-		"no token":             browserRequest("", cookie),
-		"no cookie":            browserRequest(token),
-		"another browser":      browserRequest(token, &other),
-		"after signing in":     browserRequest(token, cookie, session),
-		"a cookie for http":    browserRequest(token, &http.Cookie{Name: "patronus-form", Value: cookie.Value}),
-		"token in the address": queryToken(token, cookie),
+		"no token":               browserRequest("", cookie),
+		"no cookie":              browserRequest(token),
+		"another browser":        browserRequest(token, &other),
+		"after signing in":       browserRequest(token, cookie, session),
+		"a cookie for http":      browserRequest(token, &http.Cookie{Name: "patronus-form", Value: cookie.Value}),
+		"a session of that name": browserRequest(token, &http.Cookie{Name: "__Host-patronus", Value: cookie.Value}),
+		"token in the address":   queryToken(token, cookie),
 	} {
 		if err := s.checkForm(c); !secerr.Is(err, secerr.CSRFFailed) || !strings.Contains(err.Error(), "reload the page") {
 			t.Errorf("%s: %v", name, err)

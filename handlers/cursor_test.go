@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"encoding/base64"
 	"math"
 	"testing"
 
@@ -21,13 +22,15 @@ func TestCursors(t *testing.T) {
 	if encodeCursor(0) != "" || encodeIDCursor("") != "" {
 		t.Error("the end of a list has a cursor")
 	}
+	otherKind := base64.RawURLEncoding.EncodeToString([]byte{9, 0, 0, 0, 0, 0, 0, 0, 7})
+	otherIDKind := base64.RawURLEncoding.EncodeToString(append([]byte{9}, make([]byte, 16)...))
 	sequence, id := encodeCursor(7), encodeIDCursor("0190a000-0000-7000-8000-000000000000")
-	for _, bad := range []string{"x", "xyz", "7", " ", sequence + "A", sequence[1:], sequence + "=", sequence + "\n", id, encodeCursor(-1), "AQAAAAAAAAAA"} {
+	for _, bad := range []string{"x", "xyz", "7", " ", sequence + "A", sequence[1:], otherKind, sequence + "=", sequence + "\n", id, encodeCursor(-1), "AQAAAAAAAAAA"} {
 		if got, err := decodeCursor(bad); !secerr.Is(err, secerr.BadRequest) {
 			t.Errorf("%q is %d, %v", bad, got, err)
 		}
 	}
-	for _, bad := range []string{"x", "0190a000-0000-7000-8000-000000000000", id + "AAAA", id[2:], sequence} {
+	for _, bad := range []string{"x", "0190a000-0000-7000-8000-000000000000", id + "AAAA", id[2:], otherIDKind, sequence} {
 		if got, err := decodeIDCursor(bad); !secerr.Is(err, secerr.BadRequest) {
 			t.Errorf("%q is %s, %v", bad, got, err)
 		}

@@ -149,6 +149,7 @@ func TestContentTypes(t *testing.T) {
 		{"POST", []string{"application/x-www-form-urlencoded"}, false},
 		{"POST", []string{"application/json; charset=utf-16"}, false},
 		{"POST", []string{"application/json; boundary=x"}, false},
+		{"POST", []string{"application/json; profile=utf-8"}, false},
 		{"POST", []string{"application/json;"}, true},
 		{"POST", []string{"application/jsonp"}, false},
 		{"POST", []string{"text/plain; application/json"}, false},

@@ -287,6 +287,14 @@ func TestClientThatLeft(t *testing.T) {
 	}
 }
 
+// At shutdown a wait inside is cancelled while the client is still there.
+func TestClientThatStillWaits(t *testing.T) {
+	w := failing(t, fmt.Errorf("writer: %w", context.Canceled), slog.New(slog.DiscardHandler), httptest.NewRequest("GET", "/api/v1/me", nil))
+	if w.Code != 503 || w.Header().Get("Retry-After") != "1" {
+		t.Errorf("%d %v", w.Code, w.Header())
+	}
+}
+
 func TestErrorAfterTheAnswerBegan(t *testing.T) {
 	var out bytes.Buffer
 	e := echo.New()

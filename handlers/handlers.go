@@ -70,7 +70,7 @@ func New(o Options) (*Server, error) {
 	for _, r := range s.pages() {
 		s.add(r, s.guardPage(r))
 	}
-	s.echo.GET(staticPrefix+"*", echo.WrapHandler(static.Handler()))
+	s.add(route{method: http.MethodGet, path: static.Prefix + "*"}, serveStatic)
 	return s, nil
 }
 
@@ -85,6 +85,13 @@ func (s *Server) add(r route, handle echo.HandlerFunc) {
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.ServeHTTP(w, r) }
+
+func serveStatic(c echo.Context) error {
+	if !static.Serve(c.Response(), c.Request()) {
+		return echo.ErrNotFound
+	}
+	return nil
+}
 
 // page is what every page shows around its content.
 func (s *Server) page(c echo.Context, title, active string) views.Page {

@@ -10,6 +10,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"patronus.internal/dashboard/security/secerr"
+	"patronus.internal/dashboard/static"
 )
 
 const (
@@ -35,8 +36,6 @@ const (
 	// and passes by Sec-Fetch-Site, so it is for https alone: over plain http
 	// not every browser sends Fetch Metadata, and the form would be lost.
 	tokenReferrerPolicy = "no-referrer"
-
-	staticPrefix = "/static/"
 )
 
 // permissionsPolicy turns off the browser features that no page uses. What
@@ -90,7 +89,7 @@ func securityHeaders(own Site, random io.Reader) echo.MiddlewareFunc {
 				h.Set("Strict-Transport-Security", strictTransportSecurity)
 			}
 			path := c.Request().URL.Path
-			if strings.HasPrefix(path, staticPrefix) {
+			if strings.HasPrefix(path, static.Prefix) {
 				return next(c)
 			}
 			h.Set("Cache-Control", "no-store")

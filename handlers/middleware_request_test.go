@@ -154,6 +154,10 @@ func exchange(t *testing.T, addr, request string) (*http.Response, string) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
+	// A server that waits for more than it was sent fails the test here.
+	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := io.WriteString(conn, request); err != nil {
 		t.Fatal(err)
 	}
@@ -224,6 +228,22 @@ func TestExactlyTheLimitPasses(t *testing.T) {
 				t.Errorf("%d bytes, length known %v: %d %s", length, known, w.Code, w.Body)
 			}
 		}
+	}
+}
+
+// Whatever a handler does with a body, it gets no more than the limit.
+func TestEveryReaderOfABodyIsLimited(t *testing.T) {
+	e := baseServer(t, "http://localhost:8080", nil)
+	e.POST("/api/v1/raw", func(c echo.Context) error {
+		_, err := io.Copy(io.Discard, c.Request().Body)
+		return err
+	})
+	r := httptest.NewRequest("POST", "/api/v1/raw", io.NopCloser(strings.NewReader(strings.Repeat("x", maxBodyBytes+1))))
+	r.Host, r.ContentLength = "localhost", -1
+	w := httptest.NewRecorder()
+	e.ServeHTTP(w, r)
+	if w.Code != 413 || !strings.Contains(w.Body.String(), `"payload_too_large"`) {
+		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
 

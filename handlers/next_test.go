@@ -17,7 +17,7 @@ func TestSafeNext(t *testing.T) {
 		"", "audit", "//", "//?x", "//evil.example", "///evil.example", `/\evil.example`, `\\evil.example`, `\/evil.example`, "/%09/evil.example",
 		"/\t/evil.example", "/\n/evil.example", "/a\r\nSet-Cookie: x=1", "/%0d%0aSet-Cookie:%20x=1", "/%2fevil.example", "/%2Fevil.example", "/%5cevil.example",
 		"/%252fevil.example", "/%255cevil.example", "/..//evil.example", "/.//evil.example", "/%2e%2e//evil.example", "/a/../..//evil.example",
-		"/a//b", "https://evil.example", "https:evil.example", "javascript:alert(1)", "data:text/html,x", " /audit", "/audit\x00", "/%00", "/\xff",
+		"/a//b", "/a/../b", "/./b", "/a/..", "/a/%2e%2e/b", "https://evil.example", "https:evil.example", "javascript:alert(1)", "data:text/html,x", " /audit", "/audit\x00", "/%00", "/\xff",
 		"/%zz", "?next=/", "#", "/" + strings.Repeat("a", maxNextBytes), "/audit?q=\\x", "/audit?q=\x7f", "http:/audit",
 	} {
 		if got := safeNext(bad); got != "/" {

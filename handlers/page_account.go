@@ -7,7 +7,9 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"patronus.internal/dashboard/security"
+	"patronus.internal/dashboard/security/mfa"
 	"patronus.internal/dashboard/security/secerr"
+	"patronus.internal/dashboard/security/secret"
 	"patronus.internal/dashboard/views"
 )
 
@@ -76,7 +78,16 @@ func (s *Server) submitVerifyTOTP(c echo.Context) error {
 	who.User, who.EnrollmentRequired = enrolled.SignIn.User, false
 	c.Set(callerKey, who)
 	return s.render(c, http.StatusOK, views.BackupCodes(views.BackupCodesProps{
-		Page: s.page(c, "Backup codes", views.MenuMFA), Codes: enrolled.BackupCodes}))
+		Page: s.page(c, "Backup codes", views.MenuMFA), Codes: groupCodes(enrolled.BackupCodes)}))
+}
+
+// groupCodes writes backup codes as people copy them.
+func groupCodes(codes []secret.Text) []string {
+	var grouped []string
+	for _, code := range codes {
+		grouped = append(grouped, mfa.GroupBackupCode(code))
+	}
+	return grouped
 }
 
 func (s *Server) mfaProblem(c echo.Context, err error) error {

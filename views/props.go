@@ -256,7 +256,7 @@ type Enrolment struct {
 // BackupCodesProps shows new backup codes, the only time that they can be.
 type BackupCodesProps struct {
 	Page
-	Codes []secret.Text
+	Codes []string // as people copy them
 }
 
 // ErrorProps is the page of a refusal. Page.Title is what happened in a few

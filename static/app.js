@@ -1,0 +1,62 @@
+// Comforts for browsers with JavaScript. Every page works without them; what
+// needs them is hidden until this runs. Only text is written, never markup.
+'use strict'
+
+// Times: the viewer's zone in the text, the exact instant in the title.
+const local = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' })
+for (const time of document.querySelectorAll('time[datetime]')) {
+  const instant = new Date(time.dateTime)
+  if (!Number.isNaN(instant.getTime())) time.textContent = local.format(instant)
+}
+
+for (const button of document.querySelectorAll('button[data-action]')) {
+  button.hidden = false
+  button.addEventListener('click', () => actions[button.dataset.action](button))
+}
+
+function textOf(button) {
+  const source = document.getElementById(button.dataset.from)
+  const items = source.querySelectorAll('li')
+  if (items.length > 0) return Array.from(items, item => item.textContent.trim()).join('\n') + '\n'
+  return source.textContent.replace(/\s+/g, '')
+}
+
+// say tells what a button has done, for the eye and for a screen reader.
+function say(button, text) {
+  const label = button.querySelector('[data-label]')
+  const before = label.textContent
+  label.textContent = text
+  setTimeout(() => { label.textContent = before }, 2000)
+}
+
+const actions = {
+  async copy(button) {
+    try {
+      await navigator.clipboard.writeText(textOf(button))
+      say(button, 'Copied')
+    } catch {
+      say(button, 'Select and copy it by hand')
+    }
+  },
+  download(button) {
+    const link = document.createElement('a')
+    link.href = URL.createObjectURL(new Blob([textOf(button)], { type: 'text/plain' }))
+    link.download = button.dataset.name
+    link.click()
+    URL.revokeObjectURL(link.href)
+    say(button, 'Downloaded')
+  },
+  print() {
+    window.print()
+  },
+  reveal(button) {
+    const input = document.getElementById(button.dataset.from)
+    const shown = input.type === 'password'
+    input.type = shown ? 'text' : 'password'
+    button.setAttribute('aria-pressed', String(shown))
+    button.querySelector('[data-label]').textContent = shown ? 'Hide' : 'Show'
+  },
+}
+
+// After a refused form, the summary is the first thing to read.
+document.querySelector('[role="alert"][tabindex]')?.focus()

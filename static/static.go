@@ -1,0 +1,108 @@
+// Package static serves the files that the pages are drawn with. They are
+// embedded, and the hash of its content is part of each address, so a browser
+// may keep a file for ever and still gets a new one when it changes.
+package static
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"path"
+	"strconv"
+	"strings"
+)
+
+//go:embed app.css app.js favicon.svg
+var files embed.FS
+
+// Prefix is where the files are in the address space.
+const Prefix = "/static/"
+
+// hashLength is how many hex digits of the SHA-256 an address carries: 64 bits
+// tell two versions of a file apart.
+const hashLength = 16
+
+type file struct {
+	contentType string
+	etag        string
+	plain, gzip []byte
+}
+
+var (
+	urls   = map[string]string{} // by name
+	byPath = map[string]file{}   // by address
+)
+
+func init() {
+	for name, contentType := range map[string]string{
+		"app.css": "text/css; charset=utf-8", "app.js": "text/javascript; charset=utf-8", "favicon.svg": "image/svg+xml",
+	} {
+		content, err := files.ReadFile(name)
+		if err != nil {
+			panic(err) // the files are embedded
+		}
+		sum := sha256.Sum256(content)
+		hash := hex.EncodeToString(sum[:])[:hashLength]
+		ext := path.Ext(name)
+		url := Prefix + strings.TrimSuffix(name, ext) + "." + hash + ext
+		urls[name] = url
+		byPath[url] = file{contentType: contentType, etag: strconv.Quote(hash), plain: content, gzip: pack(content)}
+	}
+}
+
+func pack(content []byte) []byte {
+	var packed bytes.Buffer
+	w, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
+	if err == nil {
+		_, err = w.Write(content)
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		panic(err) // writing to memory does not fail
+	}
+	return packed.Bytes()
+}
+
+// URL is the address of a file. A name that does not exist is a mistake of the
+// program and panics.
+func URL(name string) string {
+	url, ok := urls[name]
+	if !ok {
+		panic(fmt.Sprintf("static: there is no file %q", name))
+	}
+	return url
+}
+
+// Serve answers an address that URL has given out, and reports whether it did:
+// there is no listing, no other hash and no other name.
+func Serve(w http.ResponseWriter, r *http.Request) bool {
+	f, ok := byPath[r.URL.Path]
+	if !ok || r.URL.RawPath != "" {
+		return false
+	}
+	h := w.Header()
+	h.Set("Cache-Control", "public, max-age=31536000, immutable")
+	h.Set("Content-Type", f.contentType)
+	h.Set("ETag", f.etag)
+	h.Set("Vary", "Accept-Encoding")
+	if r.Header.Get("If-None-Match") == f.etag {
+		w.WriteHeader(http.StatusNotModified)
+		return true
+	}
+	body := f.plain
+	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+		h.Set("Content-Encoding", "gzip")
+		body = f.gzip
+	}
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(body) // an error means that the browser left
+	}
+	return true
+}
