@@ -196,7 +196,7 @@ func (p *person) signInWithBackupCode() {
 	code := p.backupCodes[3]
 	p.visit("/login", 200)
 	p.enterPassword()
-	p.click("details:has(" + backupForm + ") > summary")
+	p.click("details:has([name=method][value=backup_code]) > summary")
 	p.fillIn(backupForm+" [name=code]", strings.ToUpper(strings.ReplaceAll(code, "-", " ")))
 	p.follow(backupForm+" button:not([type=button])", 200)
 	p.at("/")
@@ -204,7 +204,7 @@ func (p *person) signInWithBackupCode() {
 	p.signOut()
 	p.visit("/login", 200)
 	p.enterPassword()
-	p.click("details:has(" + backupForm + ") > summary")
+	p.click("details:has([name=method][value=backup_code]) > summary")
 	p.fillIn(backupForm+" [name=code]", code)
 	p.follow(backupForm+" button:not([type=button])", 401)
 	p.sees("used before")

@@ -136,6 +136,10 @@ func (s *Server) formProblem(c echo.Context, p *views.Page, err error) (int, err
 	prepareErrorHeader(c, problem)
 	logProblem(c.Request().Context(), s.log, problem, err)
 	p.Problem = refusal.Detail
+	if refusal.Code == secerr.InvalidCode {
+		p.Problem = ""
+		p.Summary = append(p.Summary, views.FieldError{Field: "code", Label: fieldLabels["code"], Detail: refusal.Detail})
+	}
 	for _, f := range refusal.Fields {
 		p.Summary = append(p.Summary, views.FieldError{Field: f.Field, Label: fieldLabels[f.Field], Detail: f.Detail})
 	}

@@ -41,13 +41,13 @@ const (
 // permissionsPolicy turns off the browser features that no page uses. What
 // stays is for ourselves only: passkeys and the copy buttons.
 var permissionsPolicy = strings.Join([]string{
-	"accelerometer=()", "autoplay=()", "bluetooth=()", "browsing-topics=()", "camera=()",
+	"accelerometer=()", "autoplay=()", "browsing-topics=()", "camera=()",
 	"clipboard-read=()", "clipboard-write=(self)", "display-capture=()", "encrypted-media=()",
 	"fullscreen=()", "gamepad=()", "geolocation=()", "gyroscope=()", "hid=()",
 	"identity-credentials-get=()", "idle-detection=()", "local-fonts=()", "magnetometer=()",
 	"microphone=()", "midi=()", "payment=()", "picture-in-picture=()",
 	"publickey-credentials-create=(self)", "publickey-credentials-get=(self)",
-	"screen-wake-lock=()", "serial=()", "storage-access=()", "usb=()", "web-share=()",
+	"screen-wake-lock=()", "serial=()", "storage-access=()", "usb=()",
 	"window-management=()", "xr-spatial-tracking=()",
 }, ", ")
 
