@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -17,7 +17,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -105,7 +104,10 @@ func cmdServer(ts *testscript.TestScript, _ bool, _ []string) {
 	w.clock = securitytest.NewClock()
 	listener := httptest.NewUnstartedServer(nil)
 	public := &url.URL{Scheme: "http", Host: listener.Listener.Addr().String()}
-	log := slog.New(slog.NewTextHandler(&syncWriter{w: ts.Stdout()}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	// The script's own output is not for two writers at once.
+	file, err := os.Create(filepath.Join(w.dir, "server.log"))
+	ts.Check(err)
+	log := slog.New(slog.NewTextHandler(file, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	service, err := security.Open(context.Background(), security.Options{DataDir: filepath.Join(w.dir, "data"), PublicURL: public,
 		Hashing: securitytest.CheapHashing, Now: w.clock.Now, Log: log})
 	ts.Check(err)
@@ -121,7 +123,7 @@ func cmdServer(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Setenv("URL", public.String())
 	ts.Defer(func() {
 		listener.Close()
-		ts.Check(service.Close(context.Background()))
+		ts.Check(errors.Join(service.Close(context.Background()), file.Close()))
 	})
 	link, err := service.FirstRun(context.Background())
 	ts.Check(err)
@@ -319,16 +321,4 @@ func lookup(ts *testscript.TestScript, text []byte, path string) (string, bool) 
 		ts.Fatalf("%v", err)
 	}
 	return string(plain), true
-}
-
-// syncWriter lets the server log into the script's output from any goroutine.
-type syncWriter struct {
-	mu sync.Mutex
-	w  io.Writer
-}
-
-func (s *syncWriter) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return fmt.Fprint(s.w, string(p))
 }

@@ -57,7 +57,11 @@ func cmdServe(ts *testscript.TestScript, _ bool, args []string) {
 	s.command = exec.Command(path, append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)...)
 	s.command.Dir = ts.MkAbs(".")
 	s.command.Env = append(os.Environ(), "PATRONUS_DATA_DIR="+ts.Getenv("PATRONUS_DATA_DIR"))
-	s.command.Stderr = ts.Stderr()
+	// The script's own stderr is not for two writers at once.
+	log, err := os.Create(ts.MkAbs("server.log"))
+	ts.Check(err)
+	ts.Defer(func() { ts.Check(log.Close()) })
+	s.command.Stderr = log
 	out, err := s.command.StdoutPipe()
 	ts.Check(err)
 	ts.Check(s.command.Start())
