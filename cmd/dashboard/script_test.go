@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -25,13 +26,14 @@ func TestMain(m *testing.M) {
 //	serve [FLAG...]       start the server on a free port and wait until it serves; sets $URL and $SETUP
 //	stop SIGNAL           send the server a signal and wait for its end; sets $CODE
 //	get STATUS PATH       ask the server
+//	inflight SIGNAL       send a signal while a request is being handled; its answer must come
 //	saveout NAME REGEXP   keep what the first group matches in stdout as $NAME
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"serve": cmdServe, "stop": cmdStop, "get": cmdGet, "saveout": cmdSaveOut,
+			"serve": cmdServe, "stop": cmdStop, "get": cmdGet, "saveout": cmdSaveOut, "inflight": cmdInFlight,
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Values["server"] = new(server)
@@ -49,6 +51,8 @@ var (
 	listening = regexp.MustCompile(`^listening on (https?://\S+)$`)
 	firstRun  = regexp.MustCompile(`^first run: open (\S+)$`)
 )
+
+var signals = map[string]syscall.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "KILL": syscall.SIGKILL, "NONE": 0}
 
 func cmdServe(ts *testscript.TestScript, _ bool, args []string) {
 	s := ts.Value("server").(*server)
@@ -85,7 +89,6 @@ func cmdServe(ts *testscript.TestScript, _ bool, args []string) {
 
 func cmdStop(ts *testscript.TestScript, _ bool, args []string) {
 	s := ts.Value("server").(*server)
-	signals := map[string]syscall.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "KILL": syscall.SIGKILL}
 	ts.Check(s.command.Process.Signal(signals[args[0]]))
 	for s.lines.Scan() {
 		if found := firstRun.FindStringSubmatch(s.lines.Text()); found != nil {
@@ -111,6 +114,45 @@ func cmdGet(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	if got := fmt.Sprint(response.StatusCode); got != args[0] {
 		ts.Fatalf("%s answers %s:\n%s", url, got, body)
+	}
+}
+
+// cmdInFlight waits for "100 Continue", which the server sends when a handler
+// begins to read the body, so the signal is sure to come in the middle.
+func cmdInFlight(ts *testscript.TestScript, _ bool, args []string) {
+	s := ts.Value("server").(*server)
+	address := strings.TrimPrefix(ts.Getenv("URL"), "http://")
+	conn, err := net.Dial("tcp", address)
+	ts.Check(err)
+	defer conn.Close()
+	const body = `{"email":"nobody@example.org","password":"wrong"}`
+	_, err = fmt.Fprintf(conn, "POST /api/v1/auth/login HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n", address, len(body))
+	ts.Check(err)
+	answers := bufio.NewReader(conn)
+	line, err := answers.ReadString('\n')
+	ts.Check(err)
+	if !strings.HasPrefix(line, "HTTP/1.1 100") {
+		ts.Fatalf("the handler did not begin: %s", line)
+	}
+	_, err = answers.ReadString('\n') // the empty line
+	ts.Check(err)
+	ts.Check(s.command.Process.Signal(signals[args[0]]))
+	// A new connection is refused once the server is stopping; until then the
+	// signal has not arrived.
+	for {
+		probe, err := net.Dial("tcp", address)
+		if err != nil {
+			break
+		}
+		ts.Check(probe.Close())
+	}
+	_, err = conn.Write([]byte(body))
+	ts.Check(err)
+	response, err := http.ReadResponse(answers, nil)
+	ts.Check(err)
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusUnauthorized {
+		ts.Fatalf("the answer is %s", response.Status)
 	}
 }
 

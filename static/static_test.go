@@ -1,0 +1,50 @@
+package static
+
+import (
+	"compress/gzip"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+func get(target string, header http.Header) (*httptest.ResponseRecorder, bool) {
+	r := httptest.NewRequest(http.MethodGet, target, nil)
+	if header != nil {
+		r.Header = header
+	}
+	w := httptest.NewRecorder()
+	return w, Serve(w, r)
+}
+
+func TestFilesAreServedForEver(t *testing.T) {
+	for name, contentType := range map[string]string{"app.css": "text/css; charset=utf-8", "app.js": "text/javascript; charset=utf-8", "favicon.svg": "image/svg+xml"} {
+		plain, served := get(URL(name), nil)
+		if !served || plain.Header().Get("Content-Type") != contentType || plain.Header().Get("Cache-Control") != "public, max-age=31536000, immutable" {
+			t.Errorf("%s: %t, %v", name, served, plain.Header())
+		}
+		packed, _ := get(URL(name), http.Header{"Accept-Encoding": {"br, gzip"}})
+		unpacked, err := gzip.NewReader(packed.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(unpacked)
+		if err != nil || string(text) != plain.Body.String() {
+			t.Errorf("%s: the packed form is another, %v", name, err)
+		}
+		kept, _ := get(URL(name), http.Header{"If-None-Match": {plain.Header().Get("ETag")}})
+		if kept.Code != http.StatusNotModified || kept.Body.Len() > 0 {
+			t.Errorf("%s: a kept file is sent again: %d", name, kept.Code)
+		}
+	}
+}
+
+func TestNothingElseIsServed(t *testing.T) {
+	for _, target := range []string{"/static/", "/static/app.css", "/static/app.0000000000000000.css", "/static/static.go", "/static/../static.go",
+		"/static/src/app.css", strings.Replace(URL("app.css"), "app", "%61pp", 1), URL("app.css") + "/", "/static/..%2fstatic.go"} {
+		if w, served := get(target, nil); served || w.Body.Len() > 0 {
+			t.Errorf("%s is served", target)
+		}
+	}
+}

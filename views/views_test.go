@@ -1,0 +1,233 @@
+package views
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/a-h/templ"
+	"golang.org/x/net/html"
+
+	"patronus.internal/dashboard/security/secret"
+)
+
+var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// hostile would break out of a text, an attribute, a script or a URL that was
+// not escaped.
+const hostile = `"><script>alert(1)</script>'&` + "`javascript:x"
+
+// pages is every page in every state.
+func pages() map[string]templ.Component {
+	out := Page{Title: "Title", CSRF: "token", RequestID: "id", Now: now}
+	in := out
+	in.User = &Viewer{Email: hostile, Role: "admin", CanReadAudit: true}
+	must := out
+	must.User = &Viewer{Email: "a@example.org", Role: "admin", EnrolmentRequired: true}
+	refused := func(p Page, fields ...string) Page {
+		p.Problem, p.Notice = "Problem "+hostile, "Notice"
+		for _, f := range fields {
+			p.Summary = append(p.Summary, FieldError{Field: f, Label: f, Detail: "Detail " + hostile})
+		}
+		return p
+	}
+	event := EventRow{ID: 1, Time: now, Type: "login_attempt", Severity: "warning", Email: hostile, IP: "192.0.2.1", RequestID: "r"}
+	events := []EventRow{event, {ID: 2, Time: now, Severity: "critical", Success: true}, {ID: 3, Time: now, Severity: "info"}}
+	later, before := now.Add(time.Hour), now.Add(-time.Hour)
+	keys := []APIKeyRow{{ID: "1", Name: hostile, Prefix: "pk_12345678", Scopes: []string{"sites:read"}, CreatedAt: now, ExpiresAt: &later, LastUsedAt: &before, LastUsedIP: "192.0.2.1"},
+		{ID: "2", ExpiresAt: &before}, {ID: "3", RevokedAt: &before}, {ID: "4"}}
+	form := APIKeyForm{Name: hostile, ExpiresInDays: "90", Scopes: []ScopeGroup{{Resource: "sites", Label: "Sites", Options: []ScopeOption{{Value: "sites:read", Label: "Read", Checked: true}}}}}
+	return map[string]templ.Component{
+		"setup":                 Setup(SetupProps{Page: out, Token: hostile, MinLength: 15}),
+		"setup refused":         Setup(SetupProps{Page: refused(out, "email", "password", "password_confirm"), Email: hostile}),
+		"setup over":            Setup(SetupProps{Page: out, Invalid: true}),
+		"login":                 Login(LoginProps{Page: out, Email: hostile, Next: hostile}),
+		"login refused":         Login(LoginProps{Page: refused(out, "email", "password")}),
+		"second factor":         SecondFactor(SecondFactorProps{Page: out, Next: hostile}),
+		"second factor refused": SecondFactor(SecondFactorProps{Page: refused(out, "code"), Method: MethodTOTP}),
+		"backup code refused":   SecondFactor(SecondFactorProps{Page: refused(out, "code"), Method: MethodBackupCode}),
+		"set password":          SetPassword(SetPasswordProps{Page: out, Token: hostile, Email: hostile, MinLength: 12}),
+		"set password refused":  SetPassword(SetPasswordProps{Page: refused(out, "password", "password_confirm")}),
+		"set password over":     SetPassword(SetPasswordProps{Page: out, Invalid: true}),
+		"overview":              Overview(OverviewProps{Page: in, MFAEnabled: true, BackupCodesRemaining: 2, ActiveAPIKeys: 1, Recent: events}),
+		"overview empty":        Overview(OverviewProps{Page: in}),
+		"keys":                  APIKeys(APIKeysProps{Page: in, Keys: keys, NextCursor: hostile, Paged: true, Form: form}),
+		"keys empty":            APIKeys(APIKeysProps{Page: in, Form: form}),
+		"keys refused":          APIKeys(APIKeysProps{Page: refused(in, "name", "scopes", "expires_in_days"), Form: form}),
+		"key created":           APIKeyCreated(APIKeyCreatedProps{Page: in, Key: keys[0], Secret: secret.NewText("pk_secret"), APIURL: "http://localhost/api/v1"}),
+		"audit":                 Audit(AuditProps{Page: in, EventTypes: []string{"logout"}, Severities: []string{"info"}, Events: events, OlderURL: "/audit?cursor=x", NewestURL: "/audit"}),
+		"audit empty":           Audit(AuditProps{Page: in}),
+		"audit nothing matches": Audit(AuditProps{Page: in, Filter: AuditFilter{Search: hostile}}),
+		"audit refused":         Audit(AuditProps{Page: refused(in, "event_type", "severity", "success", "email", "ip", "since", "until", "q"), Filter: AuditFilter{IP: hostile}}),
+		"event":                 AuditEvent(AuditEventProps{Page: in, Event: event, UserAgent: hostile, Details: []KeyValue{{hostile, hostile}}}),
+		"account":               Account(AccountProps{Page: in, Permissions: []string{"audit:read"}, CreatedAt: now, MFAEnabled: true}),
+		"mfa":                   MFA(MFAProps{Page: must}),
+		"mfa enrolling":         MFA(MFAProps{Page: refused(in, "code"), Enrolment: &Enrolment{QRPNG: "AA==", Secret: secret.NewText("ABCDEFGH"), Account: hostile}}),
+		"mfa on":                MFA(MFAProps{Page: in, Enabled: true, Factors: []FactorRow{{Name: hostile, Kind: "totp", CreatedAt: now, LastUsedAt: &before}, {Kind: "passkey"}}}),
+		"backup codes":          BackupCodes(BackupCodesProps{Page: in, Codes: []string{"aaaa-bbbb"}}),
+		"error":                 Error(ErrorProps{Page: refused(in), Status: 404}),
+		"error signed out":      Error(ErrorProps{Page: refused(out), Status: 503}),
+	}
+}
+
+func TestPages(t *testing.T) {
+	css, err := os.ReadFile("../static/app.css")
+	if err != nil {
+		t.Fatal(err)
+	}
+	classes := map[string]bool{}
+	for _, found := range regexp.MustCompile(`\.(-?[_a-zA-Z][-_a-zA-Z0-9]*)`).FindAllSubmatch(css, -1) {
+		classes[string(found[1])] = true
+	}
+	for name, page := range pages() {
+		t.Run(name, func(t *testing.T) {
+			var body bytes.Buffer
+			if err := page.Render(templ.WithNonce(context.Background(), "nonce"), &body); err != nil {
+				t.Fatal(err)
+			}
+			document, err := html.Parse(&body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := checker{t: t, classes: classes, ids: map[string]bool{}, labelled: map[string]bool{}}
+			c.collect(document)
+			c.check(document)
+			if c.headings != 1 || c.mains != 1 {
+				t.Errorf("%d h1 and %d main", c.headings, c.mains)
+			}
+		})
+	}
+}
+
+// checker walks one page.
+type checker struct {
+	t               *testing.T
+	classes         map[string]bool
+	ids, labelled   map[string]bool
+	headings, mains int
+}
+
+func attributes(n *html.Node) map[string]string {
+	found := map[string]string{}
+	for _, a := range n.Attr {
+		found[a.Key] = a.Val
+	}
+	return found
+}
+
+// collect finds what other elements refer to.
+func (c *checker) collect(n *html.Node) {
+	for e := range n.Descendants() {
+		a := attributes(e)
+		if id, ok := a["id"]; ok {
+			if c.ids[id] {
+				c.t.Errorf("the id %q is there twice", id)
+			}
+			c.ids[id] = true
+		}
+		if e.Data == "label" {
+			c.labelled[a["for"]] = true
+		}
+	}
+}
+
+func (c *checker) check(n *html.Node) {
+	for e := range n.Descendants() {
+		if e.Type != html.ElementNode {
+			continue
+		}
+		a := attributes(e)
+		for name, value := range a {
+			if name == "style" || strings.HasPrefix(name, "on") {
+				c.t.Errorf("<%s %s=%q> would need an unsafe policy", e.Data, name, value)
+			}
+			if (name == "href" || name == "src" || name == "action") && !regexp.MustCompile(`^(/[^/\\]|/$|#|data:image/png;base64,)`).MatchString(value) {
+				c.t.Errorf("<%s %s=%q> leads elsewhere", e.Data, name, value)
+			}
+		}
+		for class := range strings.FieldsSeq(a["class"]) {
+			if !c.classes[class] && !withoutRule[class] {
+				c.t.Errorf("the class %q of <%s> is not in app.css", class, e.Data)
+			}
+		}
+		for id := range strings.FieldsSeq(a["aria-describedby"] + " " + a["aria-labelledby"]) {
+			if !c.ids[id] {
+				c.t.Errorf("<%s> refers to %q, which is not there", e.Data, id)
+			}
+		}
+		if id, ok := strings.CutPrefix(a["href"], "#"); ok && !c.ids[id] {
+			c.t.Errorf("the link to %q leads nowhere", id)
+		}
+		c.element(e, a)
+	}
+}
+
+// withoutRule are classes of Tabler that only stand for what is there by
+// default.
+var withoutRule = map[string]bool{"no-print": true}
+
+func (c *checker) element(e *html.Node, a map[string]string) {
+	switch e.Data {
+	case "h1":
+		c.headings++
+	case "main":
+		c.mains++
+	case "script":
+		if a["nonce"] != "nonce" || e.FirstChild != nil {
+			c.t.Errorf("a script is not one of ours: %v", a)
+		}
+	case "form":
+		token := 0
+		for f := range e.Descendants() {
+			if attributes(f)["name"] == "csrf_token" {
+				token++
+			}
+		}
+		if (a["method"] == "post") != (token == 1) {
+			c.t.Errorf("form %s %s has %d tokens", a["method"], a["action"], token)
+		}
+	case "input", "select", "textarea":
+		if a["type"] != "hidden" && !c.labelled[a["id"]] && !within(e, "label") {
+			c.t.Errorf("the field %q has no label", a["name"])
+		}
+	}
+}
+
+func within(e *html.Node, name string) bool {
+	for parent := range e.Ancestors() {
+		if parent.Data == name {
+			return true
+		}
+	}
+	return false
+}
+
+// TestTimesCarryTheInstant: the text is for people, the attribute and the
+// title are exact.
+func TestTimesCarryTheInstant(t *testing.T) {
+	var body bytes.Buffer
+	at := time.Date(2026, 1, 2, 5, 4, 5, 678_901_000, time.FixedZone("", 2*60*60))
+	if err := instant(at).Render(context.Background(), &body); err != nil {
+		t.Fatal(err)
+	}
+	const want = `<time datetime="2026-01-02T03:04:05.678901Z" title="2026-01-02 03:04:05.678 UTC">2 Jan 2026, 03:04:05 UTC</time>`
+	if body.String() != want {
+		t.Error(body.String())
+	}
+}
+
+func TestIconsExist(t *testing.T) {
+	for name, page := range pages() {
+		var body bytes.Buffer
+		if err := page.Render(context.Background(), &body); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(body.String(), `aria-hidden="true"></svg>`) {
+			t.Errorf("%s draws an icon that is not in icons.go", name)
+		}
+	}
+}
