@@ -58,6 +58,7 @@ func one(t *testing.T, errs []error, refusal secerr.Code) {
 type enrolled struct {
 	service *security.Service
 	clock   *securitytest.Clock
+	dataDir string
 	caller  security.Caller
 	secret  string
 	backup  []secret.Text
@@ -72,7 +73,7 @@ func enrol(t *testing.T, role string) *enrolled {
 	t.Helper()
 	ctx := context.Background()
 	e := &enrolled{clock: securitytest.NewClock()}
-	e.service = securitytest.Open(t, e.clock)
+	e.service, e.dataDir = securitytest.Open(t, e.clock)
 	if _, _, err := e.service.AddUser(ctx, email, role, secret.NewText(pw)); err != nil {
 		t.Fatal(err)
 	}
@@ -255,7 +256,7 @@ func TestParallelPolicyChangesAllCount(t *testing.T) {
 }
 
 func TestOneFirstAdmin(t *testing.T) {
-	s := securitytest.Open(t, securitytest.NewClock())
+	s, _ := securitytest.Open(t, securitytest.NewClock())
 	link, err := s.FirstRun(context.Background())
 	if err != nil {
 		t.Fatal(err)
@@ -274,7 +275,7 @@ func TestOneFirstAdmin(t *testing.T) {
 }
 
 func TestOnePasswordForOneLink(t *testing.T) {
-	s := securitytest.Open(t, securitytest.NewClock())
+	s, _ := securitytest.Open(t, securitytest.NewClock())
 	_, link, err := s.AddUser(context.Background(), email, "user", secret.Text{})
 	if err != nil {
 		t.Fatal(err)
@@ -287,7 +288,7 @@ func TestOnePasswordForOneLink(t *testing.T) {
 }
 
 func TestOneUserForOneAddress(t *testing.T) {
-	s := securitytest.Open(t, securitytest.NewClock())
+	s, _ := securitytest.Open(t, securitytest.NewClock())
 	errs := together(func(i int) error {
 		address := email
 		if i%2 == 1 {
@@ -321,8 +322,8 @@ func TestOneRevocationEvent(t *testing.T) {
 // TestSessionCap: a sign-in beyond the policy's cap ends the session that was
 // unused for longest, and says so.
 func TestSessionCap(t *testing.T) {
-	s, clock := (*security.Service)(nil), securitytest.NewClock()
-	s = securitytest.Open(t, clock)
+	clock := securitytest.NewClock()
+	s, _ := securitytest.Open(t, clock)
 	if _, _, err := s.AddUser(context.Background(), email, "viewer", secret.NewText(pw)); err != nil {
 		t.Fatal(err)
 	}
@@ -349,7 +350,7 @@ func TestSessionCap(t *testing.T) {
 // TestUnknownUserCostsTheSame counts hashes: whoever asks cannot tell a known
 // address from an unknown one by the work that it takes.
 func TestUnknownUserCostsTheSame(t *testing.T) {
-	s := securitytest.Open(t, securitytest.NewClock())
+	s, _ := securitytest.Open(t, securitytest.NewClock())
 	for _, add := range []string{email, "no-password@example.org"} {
 		given := secret.NewText(pw)
 		if add != email {

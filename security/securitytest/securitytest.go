@@ -10,6 +10,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/url"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -54,11 +55,13 @@ func (c *Clock) Advance(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-// Open returns a service on a fresh data folder, closed when the test ends.
-func Open(t testing.TB, clock *Clock) *security.Service {
+// Open returns a service on a fresh data folder, and that folder. The service
+// is closed when the test ends.
+func Open(t testing.TB, clock *Clock) (service *security.Service, dataDir string) {
 	t.Helper()
+	dataDir = filepath.Join(t.TempDir(), "data")
 	service, err := security.Open(context.Background(), security.Options{
-		DataDir: t.TempDir() + "/data", PublicURL: &url.URL{Scheme: "https", Host: "dashboard.example.org"},
+		DataDir: dataDir, PublicURL: &url.URL{Scheme: "https", Host: "dashboard.example.org"},
 		Hashing: CheapHashing, Now: clock.Now, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
@@ -68,7 +71,7 @@ func Open(t testing.TB, clock *Clock) *security.Service {
 			t.Error(err)
 		}
 	})
-	return service
+	return service, dataDir
 }
 
 // NewestEvent reads the newest event of a database as JSON, its columns as

@@ -1,0 +1,175 @@
+package security_test
+
+import (
+	"context"
+	"database/sql"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"patronus.internal/dashboard/security"
+	"patronus.internal/dashboard/security/mfa"
+	"patronus.internal/dashboard/security/secret"
+	"patronus.internal/dashboard/security/session"
+)
+
+// TestWhatCannotBeRecordedDoesNotHappen makes the log refuse every event and
+// then tries every change there is: none may be done, or leave a trace.
+func TestWhatCannotBeRecordedDoesNotHappen(t *testing.T) {
+	ctx := context.Background()
+	e := enrol(t, "admin")
+	pending := login(t, e.service)
+	key, _, err := e.service.CreateKey(ctx, e.caller, security.KeyRequest{Name: "x", Scopes: []string{"audit:read"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nonce, err := e.service.Nonce(ctx, e.caller, "policies.write", security.Proof{Password: secret.NewText(pw), Code: e.backup[0].Reveal()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, link, err := e.service.AddUser(ctx, "ivan@example.org", "user", secret.Text{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, token, _ := strings.Cut(link, "token=")
+	if _, _, err = e.service.AddUser(ctx, "uma@example.org", "user", secret.NewText(pw)); err != nil {
+		t.Fatal(err)
+	}
+	uma, err := e.service.Login(ctx, security.Request{}, session.API, "uma@example.org", secret.NewText(pw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	umaCaller := identify(t, e.service, uma)
+
+	outside := e.outside(t)
+	before := dump(t, outside)
+	if _, err := outside.Exec("CREATE TRIGGER no_log BEFORE INSERT ON audit_events BEGIN SELECT RAISE(ABORT, 'no room'); END"); err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func() error{
+		"sign in": func() error {
+			_, err := e.service.Login(ctx, security.Request{}, session.API, "uma@example.org", secret.NewText(pw))
+			return err
+		},
+		"fail to sign in": func() error {
+			_, err := e.service.Login(ctx, security.Request{}, session.API, email, secret.NewText("wrong"))
+			return err
+		},
+		"second factor": func() error {
+			_, err := e.service.SecondFactor(ctx, security.Request{}, session.API, pending.Secret, mfa.BackupCode, e.backup[1].Reveal())
+			return err
+		},
+		"wrong code": func() error {
+			_, err := e.service.SecondFactor(ctx, security.Request{}, session.API, pending.Secret, mfa.TOTP, "000000")
+			return err
+		},
+		"begin enrolment": func() error { _, err := e.service.BeginTOTP(ctx, umaCaller, ""); return err },
+		"create a key": func() error {
+			_, _, err := e.service.CreateKey(ctx, e.caller, security.KeyRequest{Name: "y", Scopes: []string{"audit:read"}})
+			return err
+		},
+		"revoke a key": func() error { return e.service.RevokeKey(ctx, e.caller, key.ID, false) },
+		"delete a key": func() error { return e.service.RevokeKey(ctx, e.caller, key.ID, true) },
+		"change the policy": func() error {
+			_, err := e.service.PatchPolicy(ctx, e.caller, nonce, []byte(`{"audit":{"retention_days":30}}`))
+			return err
+		},
+		"confirm": func() error {
+			_, err := e.service.Nonce(ctx, e.caller, "policies.write", security.Proof{Password: secret.NewText(pw), Code: e.backup[2].Reveal()})
+			return err
+		},
+		"add a user": func() error {
+			_, _, err := e.service.AddUser(ctx, "new@example.org", "user", secret.Text{})
+			return err
+		},
+		"set a password": func() error {
+			return e.service.SetPasswordByLink(ctx, security.Request{}, secret.NewText(token), secret.NewText(pw))
+		},
+		"sign out": func() error { return e.service.Logout(ctx, e.caller) },
+	} {
+		if err := change(); err == nil || !strings.Contains(err.Error(), "no room") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if after := dump(t, outside); after != before {
+		t.Errorf("something was done all the same:\n%s\nwas\n%s", after, before)
+	}
+	if e.service.Policy().Audit.RetentionDays != 90 {
+		t.Error("a policy that was not stored is in force")
+	}
+}
+
+func (e *enrolled) outside(t *testing.T) *sql.DB {
+	t.Helper()
+	outside, err := sql.Open("sqlite3", "file:"+filepath.Join(e.dataDir, "patronus.db")+"?_busy_timeout=5000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := outside.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return outside
+}
+
+// dump is every row that a change could touch.
+func dump(t *testing.T, outside *sql.DB) string {
+	t.Helper()
+	var text strings.Builder
+	for _, table := range []string{"users", "sessions", "api_keys", "mfa_factors", "backup_codes", "password_links", "nonces", "policy", "audit_events"} {
+		rows, err := outside.Query("SELECT * FROM " + table + " ORDER BY 1, 2")
+		if err != nil {
+			t.Fatal(err)
+		}
+		columns, err := rows.Columns()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for rows.Next() {
+			values := make([]any, len(columns))
+			for i := range values {
+				values[i] = new(sql.RawBytes)
+			}
+			if err := rows.Scan(values...); err != nil {
+				t.Fatal(err)
+			}
+			text.WriteString(table)
+			for _, v := range values {
+				text.WriteString("|" + string(*v.(*sql.RawBytes)))
+			}
+			text.WriteString("\n")
+		}
+		if err := rows.Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return text.String()
+}
+
+// TestKeyUseIsCountedInMinutes: a burst of reads is two events, and what was
+// counted is written when the program ends.
+func TestKeyUseIsCountedInMinutes(t *testing.T) {
+	ctx := context.Background()
+	e := enrol(t, "admin")
+	_, token, err := e.service.CreateKey(ctx, e.caller, security.KeyRequest{Name: "x", Scopes: []string{"audit:read"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		if _, err := e.service.IdentifyBearer(ctx, security.Request{Route: "GET /x"}, token); err != nil {
+			t.Fatal(err)
+		}
+		e.clock.Advance(time.Millisecond)
+	}
+	outside := e.outside(t)
+	if err := e.service.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+	var events, uses int
+	err = outside.QueryRow(`SELECT COUNT(*), SUM(json_extract(details, '$.count')) FROM audit_events WHERE event_type = 'api_key_usage'`).Scan(&events, &uses)
+	if err != nil || events != 2 || uses != 100 {
+		t.Errorf("%d events tell of %d uses, %v", events, uses, err)
+	}
+}
