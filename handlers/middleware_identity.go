@@ -115,7 +115,7 @@ func (s *Server) enter(c echo.Context, r route, who security.Caller) error {
 // loginURL leads to the sign-in page and from there back to what was asked
 // for. Only a GET can be repeated.
 func loginURL(r *http.Request) string {
-	if r.Method != http.MethodGet || r.URL.Path == "/" {
+	if r.Method != http.MethodGet {
 		return "/login"
 	}
 	return "/login?next=" + url.QueryEscape(r.URL.RequestURI())

@@ -14,6 +14,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 //go:embed app.css app.js favicon.svg
@@ -29,7 +30,8 @@ const hashLength = 16
 type file struct {
 	contentType string
 	etag        string
-	plain, gzip []byte
+	plain       []byte
+	gzip        func() []byte // packed by the first who asks, not by the start
 }
 
 var (
@@ -50,7 +52,8 @@ func init() {
 		ext := path.Ext(name)
 		url := Prefix + strings.TrimSuffix(name, ext) + "." + hash + ext
 		urls[name] = url
-		byPath[url] = file{contentType: contentType, etag: strconv.Quote(hash), plain: content, gzip: pack(content)}
+		byPath[url] = file{contentType: contentType, etag: strconv.Quote(hash), plain: content,
+			gzip: sync.OnceValue(func() []byte { return pack(content) })}
 	}
 }
 
@@ -98,7 +101,7 @@ func Serve(w http.ResponseWriter, r *http.Request) bool {
 	body := f.plain
 	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
 		h.Set("Content-Encoding", "gzip")
-		body = f.gzip
+		body = f.gzip()
 	}
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	if r.Method != http.MethodHead {
