@@ -182,12 +182,10 @@ func (w *writer) savepoint(j *job, now time.Time) (outcome, broken error) {
 	tx := &Tx{writer: w, now: now}
 	outcome = w.call(tx, j.change)
 	tx.over = true
-	// A full disk and the like make SQLite roll the whole transaction back by
-	// itself (https://sqlite.org/lang_transaction.html §2.3), whatever the
-	// closure makes of the error.
-	if w.raw.AutoCommit() {
-		return nil, errors.Join(errGone, outcome)
-	}
+	// A full disk and the like can make SQLite roll the whole transaction back
+	// by itself (https://sqlite.org/lang_transaction.html §2.3), whatever the
+	// closure made of the error. Then there is no savepoint to go back to or
+	// to release, and the batch is broken.
 	if outcome != nil {
 		if err := w.exec("ROLLBACK TO change"); err != nil {
 			return nil, err

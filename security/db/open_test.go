@@ -1,0 +1,233 @@
+package db
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+)
+
+func refused(t *testing.T, o Options, sentence string) {
+	t.Helper()
+	o.Log = quiet
+	d, err := Open(context.Background(), o)
+	if err == nil {
+		t.Fatal(errors.Join(errors.New("it was opened"), d.Close()))
+	}
+	if !strings.Contains(err.Error(), sentence) || !strings.Contains(err.Error(), filepath.Base(o.Path)) {
+		t.Errorf("the refusal is %q, want %q and the file", err, sentence)
+	}
+}
+
+// fresh makes a database with some rows and closes it.
+func fresh(t *testing.T, path string) []byte {
+	t.Helper()
+	d := openAt(t, Options{Path: path})
+	err := d.Write(context.Background(), func(tx *Tx) error {
+		_, err := tx.Exec(big)
+		return err
+	})
+	if err := errors.Join(err, d.Close()); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+func TestDamagedFilesAreRefused(t *testing.T) {
+	whole := fresh(t, filepath.Join(t.TempDir(), "whole.db"))
+	middle := bytes.Clone(whole)
+	for i := len(middle) / 2; i < len(middle)/2+8192; i++ {
+		middle[i] ^= 0x5a
+	}
+	for name, content := range map[string][]byte{
+		"garbage":        []byte(strings.Repeat("garbage ", 1000)),
+		"a short file":   []byte("SQLite"),
+		"garbled header": append([]byte("SQLite format 4\x00"), whole[16:]...),
+		"a cut file":     whole[:len(whole)/2],
+		"garbled pages":  middle,
+		"only a header":  whole[:50],
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "patronus.db")
+			if err := os.WriteFile(path, content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			refused(t, Options{Path: path}, "is damaged or not a database")
+			if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, content) {
+				t.Errorf("the file was changed, %v", err)
+			}
+		})
+	}
+}
+
+func TestForeignFilesAreRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "other.db")
+	other, err := sql.Open("sqlite3", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = other.Exec("CREATE TABLE recipes (id)")
+	if err := errors.Join(err, other.Close()); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, Options{Path: path}, "database of another program")
+	refused(t, Options{Path: t.TempDir()}, "directory")
+}
+
+func migrationFiles(names ...string) fstest.MapFS {
+	files := fstest.MapFS{}
+	for _, name := range names {
+		sql := "-- +goose Up\nCREATE TABLE " + strings.TrimSuffix(name[5:], ".sql") + " (id INTEGER PRIMARY KEY) STRICT;\n"
+		if name[:4] == "0001" {
+			sql += "PRAGMA application_id = 1346458706;\n"
+		}
+		files[name] = &fstest.MapFile{Data: []byte(sql)}
+	}
+	return files
+}
+
+func TestMigrationKeepsACopy(t *testing.T) {
+	folder := t.TempDir()
+	path := filepath.Join(folder, "patronus.db")
+	older := openAt(t, Options{Path: path, migrations: migrationFiles("0001_one.sql")})
+	err := older.Write(context.Background(), func(tx *Tx) error { return insert(tx, 1) })
+	if err := errors.Join(err, older.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(folder, "backups")); err == nil {
+		t.Error("a new file was backed up")
+	}
+	newer := openAt(t, Options{Path: path, migrations: migrationFiles("0001_one.sql", "0002_two.sql", "0010_ten.sql")})
+	if version, err := newer.SchemaVersion(context.Background()); err != nil || version != 10 {
+		t.Errorf("schema %d, %v", version, err)
+	}
+	if n := count(t, newer); n != 1 {
+		t.Errorf("%d rows after the migration", n)
+	}
+	copies, err := filepath.Glob(filepath.Join(folder, "backups", "patronus-schema1-*.db"))
+	if err != nil || len(copies) != 1 {
+		t.Fatalf("the copies are %v, %v", copies, err)
+	}
+	if info, err := os.Stat(copies[0]); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the mode of the copy is %v, %v", info.Mode(), err)
+	}
+	restored := filepath.Join(folder, "restored.db")
+	content, err := os.ReadFile(copies[0])
+	if err := errors.Join(err, os.WriteFile(restored, content, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	back := openAt(t, Options{Path: restored, migrations: migrationFiles("0001_one.sql")})
+	if n := count(t, back); n != 1 {
+		t.Errorf("%d rows in the copy", n)
+	}
+	if err := newer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, Options{Path: path, migrations: migrationFiles("0001_one.sql", "0002_two.sql")}, "newer version of this program (schema 10; this one knows up to 2)")
+}
+
+// TestFailedMigrationChangesNothing: the step is undone, the copy is there, and
+// the older program still works.
+func TestFailedMigrationChangesNothing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "patronus.db")
+	if err := openAt(t, Options{Path: path, migrations: migrationFiles("0001_one.sql")}).Close(); err != nil {
+		t.Fatal(err)
+	}
+	files := migrationFiles("0001_one.sql")
+	files["0002_bad.sql"] = &fstest.MapFile{Data: []byte("-- +goose Up\nCREATE TABLE two (id INTEGER) STRICT;\nCREATE TABLE two (id INTEGER) STRICT;\n")}
+	if d, err := Open(context.Background(), Options{Path: path, Log: quiet, migrations: files}); err == nil {
+		t.Fatal(errors.Join(errors.New("it was opened"), d.Close()))
+	}
+	d := openAt(t, Options{Path: path, migrations: migrationFiles("0001_one.sql")})
+	var left bool
+	if err := d.Read(context.Background()).QueryRow("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'two')").Scan(&left); err != nil || left {
+		t.Errorf("a table of the failed step is there: %t, %v", left, err)
+	}
+}
+
+func TestManyOpenAnEmptyFolder(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "patronus.db")
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			d, err := Open(context.Background(), Options{Path: path, Log: quiet})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if version, err := d.SchemaVersion(context.Background()); err != nil || version != LatestSchema() {
+				t.Errorf("schema %d, %v", version, err)
+			}
+			if err := d.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestOddPathsAndModes(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "a ?b#c%20d é")
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(folder, "patronus.db")
+	d := openAt(t, Options{Path: path})
+	if n := count(t, d); n != 0 {
+		t.Errorf("%d rows", n)
+	}
+	for _, name := range []string{"patronus.db", "patronus.db-wal", "patronus.db-shm"} {
+		info, err := os.Stat(filepath.Join(folder, name))
+		if err != nil {
+			t.Error(err)
+		} else if info.Mode().Perm() != 0o600 {
+			t.Errorf("%s has mode %v", name, info.Mode())
+		}
+	}
+}
+
+// TestSettingsReachEveryConnection: durability and the rest are not left to
+// the first connection of a pool.
+func TestSettingsReachEveryConnection(t *testing.T) {
+	d := open(t)
+	want := map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "secure_delete": "1"}
+	err := d.Write(context.Background(), func(tx *Tx) error {
+		for name, value := range want {
+			var got string
+			if err := tx.QueryRow("PRAGMA " + name).Scan(&got); err != nil || got != value {
+				t.Errorf("the writer has %s = %s, %v", name, got, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Several snapshots at once need several connections.
+	var nest func(depth int) error
+	nest = func(depth int) error {
+		if depth == 0 {
+			return nil
+		}
+		return d.Snapshot(context.Background(), func(r Reader) error {
+			var only string
+			if err := r.QueryRow("PRAGMA query_only").Scan(&only); err != nil || only != "1" {
+				t.Errorf("a reader has query_only = %s, %v", only, err)
+			}
+			return nest(depth - 1)
+		})
+	}
+	if err := nest(4); err != nil {
+		t.Error(err)
+	}
+}

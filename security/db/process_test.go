@@ -1,0 +1,261 @@
+package db
+
+import (
+	"bufio"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"patronus.internal/dashboard/security/secerr"
+)
+
+// Some tests need another process. It is this same program, told by a variable
+// what to be.
+const childEnv = "PATRONUS_DB_TEST_CHILD"
+
+var children = map[string]func(){"writer": childWriter, "holder": childHolder}
+
+// child starts this program anew as one of children.
+func child(t *testing.T, role, path string) (command *exec.Cmd, in io.WriteCloser, out *bufio.Scanner) {
+	t.Helper()
+	command = exec.Command(os.Args[0], path)
+	command.Env = append(os.Environ(), childEnv+"="+role)
+	command.Stderr = os.Stderr
+	in, err := command.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return command, in, bufio.NewScanner(stdout)
+}
+
+func fatal(err error) {
+	fmt.Fprintln(os.Stderr, err)
+	os.Exit(1)
+}
+
+// childWriter writes from 16 goroutines without end and prints each id after
+// its write was acknowledged.
+func childWriter() {
+	d, err := Open(context.Background(), Options{Path: os.Args[1], Log: quiet})
+	if err != nil {
+		fatal(err)
+	}
+	var next, printing sync.Mutex
+	id := os.Getpid() * 1_000_000
+	for range 16 {
+		go func() {
+			for {
+				next.Lock()
+				id++
+				mine := id
+				next.Unlock()
+				if err := d.Write(context.Background(), func(tx *Tx) error { return insert(tx, mine) }); err != nil {
+					fatal(err)
+				}
+				printing.Lock()
+				fmt.Println(mine)
+				printing.Unlock()
+			}
+		}()
+	}
+	select {}
+}
+
+// TestKilled: a process is killed under write load, twenty times. Every write
+// that it acknowledged is there, and the file is whole.
+func TestKilled(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "patronus.db")
+	if err := openAt(t, Options{Path: path}).Close(); err != nil {
+		t.Fatal(err)
+	}
+	acknowledged := 0
+	for round := range 20 {
+		command, _, out := child(t, "writer", path)
+		var ids []int
+		for out.Scan() {
+			id, err := strconv.Atoi(out.Text())
+			if err != nil {
+				break // the last line was cut off by the kill
+			}
+			// A moment that differs from round to round, counted in writes.
+			if ids = append(ids, id); len(ids) == 50+37*round {
+				if err := command.Process.Signal(syscall.SIGKILL); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if err := command.Wait(); err == nil {
+			t.Fatal("the process ended well, so it was not killed")
+		}
+		acknowledged += len(ids)
+		verify(t, path, ids)
+	}
+	t.Logf("%d acknowledged writes", acknowledged)
+}
+
+func verify(t *testing.T, path string, ids []int) {
+	t.Helper()
+	d, err := Open(context.Background(), Options{Path: path, Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	var verdict string
+	if err := d.Read(context.Background()).QueryRow("PRAGMA integrity_check").Scan(&verdict); err != nil || verdict != "ok" {
+		t.Errorf("the file is not whole: %s, %v", verdict, err)
+	}
+	for _, id := range ids {
+		var there bool
+		if err := d.Read(context.Background()).QueryRow("SELECT EXISTS (SELECT 1 FROM jobs WHERE id = $1)", id).Scan(&there); err != nil || !there {
+			t.Fatalf("the acknowledged write %d is lost, %v", id, err)
+		}
+	}
+}
+
+// childHolder takes the write lock, says so, and holds it until its input ends
+// or for the time that its input names.
+func childHolder() {
+	handle, err := sql.Open("sqlite3", dsn(Options{Path: os.Args[1], BusyTimeout: 10 * time.Second}, "_txlock=immediate"))
+	if err != nil {
+		fatal(err)
+	}
+	tx, err := handle.Begin()
+	if err != nil {
+		fatal(err)
+	}
+	fmt.Println("held")
+	var span time.Duration
+	if _, err := fmt.Scanln((*durationValue)(&span)); err == nil {
+		time.Sleep(span) // the lock is held for a time: that is what it is for
+	}
+	if err := errors.Join(tx.Rollback(), handle.Close()); err != nil {
+		fatal(err)
+	}
+}
+
+type durationValue time.Duration
+
+func (d *durationValue) Scan(state fmt.ScanState, _ rune) error {
+	text, err := state.Token(true, nil)
+	if err != nil {
+		return err
+	}
+	parsed, err := time.ParseDuration(string(text))
+	*d = durationValue(parsed)
+	return err
+}
+
+// holder starts a process that holds the write lock.
+func holder(t *testing.T, path string) (command *exec.Cmd, in io.WriteCloser) {
+	t.Helper()
+	command, in, out := child(t, "holder", path)
+	if !out.Scan() || out.Text() != "held" {
+		t.Fatal("the lock is not held")
+	}
+	return command, in
+}
+
+// TestForeignLock: while another process holds the database, callers are told
+// that it is not available; once it lets go, a waiting caller succeeds.
+func TestForeignLock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "patronus.db")
+	d := openAt(t, Options{Path: path, BusyTimeout: 50 * time.Millisecond})
+	command, in := holder(t, path)
+	err := d.Write(context.Background(), func(tx *Tx) error { return insert(tx, 1) })
+	if refusal, ok := errors.AsType[*secerr.Error](err); !ok || refusal.Code != secerr.Unavailable || refusal.RetryAfter < time.Second {
+		t.Errorf("the caller got %v", err)
+	}
+	if n := count(t, d); n != 0 { // a reader does not wait
+		t.Errorf("%d rows", n)
+	}
+	if err := errors.Join(in.Close(), command.Wait()); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Write(context.Background(), func(tx *Tx) error { return insert(tx, 2) }); err != nil {
+		t.Errorf("after the lock: %v", err)
+	}
+}
+
+// TestTenSecondLock: with the settings of the program, ten seconds of a foreign
+// lock make callers wait or come back later, and nothing else.
+func TestTenSecondLock(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "patronus.db")
+	d := openAt(t, Options{Path: path})
+	command, in := holder(t, path)
+	if _, err := io.WriteString(in, "10s\n"); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	done, told := 0, 0
+	for i := range 20 {
+		wg.Go(func() {
+			for {
+				err := d.Write(context.Background(), func(tx *Tx) error { return insert(tx, i) })
+				mu.Lock()
+				switch {
+				case err == nil:
+					done++
+				case secerr.Is(err, secerr.Unavailable):
+					told++
+				default:
+					t.Errorf("a caller got %v", err)
+				}
+				mu.Unlock()
+				if err == nil || !secerr.Is(err, secerr.Unavailable) {
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(in.Close(), command.Wait()); err != nil {
+		t.Fatal(err)
+	}
+	if n := count(t, d); n != 20 || done != 20 {
+		t.Errorf("%d rows, %d acknowledged, %d refusals", n, done, told)
+	}
+}
+
+// TestTwoHandlesWriteByTurns: two processes write by turns; neither's rows are
+// lost, since nothing is remembered outside of the file.
+func TestTwoHandlesWriteByTurns(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "patronus.db")
+	a, b := openAt(t, Options{Path: path}), openAt(t, Options{Path: path})
+	var wg sync.WaitGroup
+	for n, d := range []*DB{a, b} {
+		for i := range 100 {
+			wg.Go(func() {
+				if err := d.Write(context.Background(), func(tx *Tx) error { return insert(tx, 1000*n+i) }); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	wg.Wait()
+	if n := count(t, a); n != 200 {
+		t.Errorf("%d rows, want 200", n)
+	}
+}
