@@ -2,6 +2,7 @@ package user
 
 import (
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 	"golang.org/x/text/unicode/norm"
@@ -26,14 +27,16 @@ var domains = idna.New(idna.MapForLookup(), idna.Transitional(false), idna.Stric
 // part outside ASCII is among that, since two of them may look alike.
 func CanonicalEmail(typed string) (string, error) {
 	refused := secerr.Invalid("email", "Write an e-mail address, for example ann@example.org.")
-	if len(typed) > 4*maxAddress {
+	if len(typed) > 4*maxAddress || !utf8.ValidString(typed) {
 		return "", refused
 	}
-	address := strings.ToLower(norm.NFKC.String(strings.TrimSpace(typed)))
-	local, domain, found := strings.Cut(address, "@")
+	local, domain, found := strings.Cut(norm.NFKC.String(strings.TrimSpace(typed)), "@")
+	// Checked before the case is changed: some letters outside ASCII have a
+	// small form inside.
 	if !found || !isDotAtom(local) || len(local) > maxLocal {
 		return "", refused
 	}
+	local = strings.ToLower(local)
 	domain, err := domains.ToASCII(domain)
 	if err != nil || domain == "" || strings.HasSuffix(domain, ".") || isNumeric(domain[strings.LastIndexByte(domain, '.')+1:]) {
 		return "", refused
@@ -52,7 +55,7 @@ func isDotAtom(local string) bool {
 			return false
 		}
 		for _, c := range []byte(atom) {
-			if !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'*+-/=?^_`{|}~", c) >= 0) {
+			if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'*+-/=?^_`{|}~", c) >= 0) {
 				return false
 			}
 		}

@@ -1,0 +1,215 @@
+package keyring
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+func load(t *testing.T, path string) *Ring {
+	t.Helper()
+	r, err := Load(path, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestMadeOnceAndReadAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys.json")
+	rings := make([]*Ring, 20)
+	var wg sync.WaitGroup
+	for i := range rings {
+		wg.Go(func() {
+			var err error
+			if rings[i], err = Load(path, Options{}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	again := load(t, path)
+	kid, key := again.Signing()
+	for _, r := range rings {
+		if otherKID, other := r.Signing(); otherKID != kid || !bytes.Equal(other, key) || !bytes.Equal(r.MAC("x"), again.MAC("x")) {
+			t.Fatal("two of them got different keys")
+		}
+	}
+	if known, ok := again.SigningKey(kid); !ok || !bytes.Equal(known, key) || len(key) != 32 {
+		t.Errorf("the key of %q is not found", kid)
+	}
+	if _, ok := again.SigningKey("other"); ok {
+		t.Error("an unknown kid has a key")
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	left, err := filepath.Glob(filepath.Join(filepath.Dir(path), ".keys-*"))
+	if err != nil || left != nil {
+		t.Errorf("left over: %v, %v", left, err)
+	}
+}
+
+func TestLooseFilesAreRefused(t *testing.T) {
+	for _, mode := range []fs.FileMode{0o640, 0o604, 0o660, 0o644} {
+		path := filepath.Join(t.TempDir(), "keys.json")
+		load(t, path)
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Load(path, Options{}); err == nil || !strings.Contains(err.Error(), "chmod 600 "+path) {
+			t.Errorf("mode %o: %v", mode, err)
+		}
+	}
+	if _, err := Load(t.TempDir(), Options{}); err == nil || !strings.Contains(err.Error(), "plain file") {
+		t.Errorf("a folder: %v", err)
+	}
+	if _, err := Load(filepath.Join(t.TempDir(), "absent", "keys.json"), Options{}); err == nil {
+		t.Error("keys were stored in a folder that is not there")
+	}
+}
+
+func TestDamagedFilesAreRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys.json")
+	load(t, path)
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(good)
+	secretKey := text[strings.Index(text, `"secret": "`)+11:][:44]
+	for name, content := range map[string]string{
+		"empty":             "",
+		"cut":               text[:len(text)/2],
+		"trailing":          text + "{}",
+		"unknown member":    strings.Replace(text, `"version"`, `"extra": 1, "version"`, 1),
+		"repeated member":   strings.Replace(text, `"version"`, `"version": 1, "version"`, 1),
+		"newer version":     strings.Replace(text, `"version": 1`, `"version": 2`, 1),
+		"other algorithm":   strings.Replace(text, "HS256", "none", 1),
+		"short key":         strings.Replace(text, secretKey, "AAAA", 1),
+		"no base64":         strings.Replace(text, secretKey, "!"+secretKey[1:], 1),
+		"retired":           strings.Replace(text, `"retired_at": null`, `"retired_at": "2026-01-01T00:00:00Z"`, 1),
+		"no keys":           `{"version": 1}`,
+		"not an object":     `[]`,
+		"a secret in place": `{"version": "` + secretKey + `"}`,
+	} {
+		if content == text {
+			t.Fatalf("%s: nothing was changed", name)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Load(path, Options{})
+		if err == nil || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: %v", name, err)
+		} else if strings.Contains(err.Error(), secretKey[:8]) {
+			t.Errorf("%s: the refusal quotes a key: %v", name, err)
+		}
+		if after, readErr := os.ReadFile(path); readErr != nil || string(after) != content {
+			t.Errorf("%s: the file was changed", name)
+		}
+	}
+}
+
+func TestSealIsBoundToItsPlace(t *testing.T) {
+	r := load(t, filepath.Join(t.TempDir(), "keys.json"))
+	sealed, err := r.Seal([]byte("plain"), "table", "column", "row")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := r.Seal([]byte("plain"), "table", "column", "row"); err != nil || bytes.Equal(again, sealed) {
+		t.Errorf("two sealed values are the same, %v", err)
+	}
+	if opened, err := r.Open(sealed, "table", "column", "row"); err != nil || string(opened) != "plain" {
+		t.Errorf("%q, %v", opened, err)
+	}
+	for _, place := range [][3]string{{"other", "column", "row"}, {"table", "other", "row"}, {"table", "column", "other"}, {"tablecolumn", "", "row"}, {"table", "columnrow", ""}} {
+		if _, err := r.Open(sealed, place[0], place[1], place[2]); !errors.Is(err, errSealed) {
+			t.Errorf("it opens at %q: %v", place, err)
+		}
+	}
+	for i := range sealed {
+		altered := bytes.Clone(sealed)
+		altered[i] ^= 1
+		if _, err := r.Open(altered, "table", "column", "row"); !errors.Is(err, errSealed) {
+			t.Errorf("it opens with byte %d altered: %v", i, err)
+		}
+	}
+	for n := range sealed {
+		if _, err := r.Open(sealed[:n], "table", "column", "row"); !errors.Is(err, errSealed) {
+			t.Errorf("%d bytes of it open: %v", n, err)
+		}
+	}
+	other := load(t, filepath.Join(t.TempDir(), "keys.json"))
+	if _, err := other.Open(sealed, "table", "column", "row"); !errors.Is(err, errSealed) {
+		t.Errorf("it opens elsewhere: %v", err)
+	}
+}
+
+func TestMACKeepsPurposesAndBordersApart(t *testing.T) {
+	r := load(t, filepath.Join(t.TempDir(), "keys.json"))
+	seen := map[string]string{}
+	for name, mac := range map[string][]byte{
+		"a":     r.MAC("a"),
+		"b":     r.MAC("b"),
+		"a|":    r.MAC("a", nil),
+		"a|xy":  r.MAC("a", []byte("xy")),
+		"a|x|y": r.MAC("a", []byte("x"), []byte("y")),
+		"ax|y":  r.MAC("ax", []byte("y")),
+	} {
+		if other, ok := seen[string(mac)]; ok || len(mac) != 32 {
+			t.Errorf("%s and %s have the same MAC", name, other)
+		}
+		seen[string(mac)] = name
+	}
+	if !bytes.Equal(r.MAC("a", []byte("x")), r.MAC("a", []byte("x"))) {
+		t.Error("a MAC is not repeatable")
+	}
+}
+
+func TestKeysDoNotPrint(t *testing.T) {
+	r := load(t, filepath.Join(t.TempDir(), "keys.json"))
+	_, key := r.Signing()
+	var logged bytes.Buffer
+	slog.New(slog.NewJSONHandler(&logged, nil)).Info("x", "keys", r)
+	for _, text := range []string{fmt.Sprintf("%v %+v %#v %s %q", r, r, r, r, r), logged.String()} {
+		if strings.Contains(text, fmt.Sprint(key[0])+" ") || strings.Contains(text, string(key)) || strings.Contains(text, "0x") {
+			t.Errorf("the keys print: %s", text)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	path := filepath.Join(f.TempDir(), "keys.json")
+	if _, err := Load(path, Options{Now: func() time.Time { return time.Unix(0, 0) }}); err != nil {
+		f.Fatal(err)
+	}
+	good, err := os.ReadFile(path)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Add([]byte(`{"version":1}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := parse(data)
+		if err != nil {
+			return
+		}
+		r := &Ring{contents: c, random: bytes.NewReader(make([]byte, nonceLength))}
+		if _, key := r.Signing(); len(key) != keyLength {
+			t.Errorf("a key of %d bytes", len(key))
+		}
+		if sealed, err := r.Seal(nil, "", "", ""); err != nil || len(sealed) == 0 {
+			t.Errorf("it cannot seal: %v", err)
+		}
+	})
+}
