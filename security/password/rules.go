@@ -34,7 +34,7 @@ func Normalize(password secret.Text) (secret.Text, error) {
 		return secret.Text{}, secerr.Invalid("password", fmt.Sprintf("Use %d characters at most.", maxLength))
 	}
 	prepared, err := precis.OpaqueString.String(raw)
-	if err != nil {
+	if err != nil || !utf8.ValidString(raw) {
 		return secret.Text{}, secerr.Invalid("password", "Use only characters that can be typed.")
 	}
 	return secret.NewText(prepared), nil
@@ -73,7 +73,7 @@ func Check(password secret.Text, r Rules) []Reason {
 		reasons = append(reasons, Reason{"classes", "Use a small letter, a capital letter, a digit and another sign."})
 	}
 	// Where something is wrong already, the estimate adds only confusion.
-	if reasons == nil && Strength(password, r) < r.MinScore {
+	if reasons == nil && (Strength(password, r) < r.MinScore || r.MinScore > 0 && distinct(raw) < minDistinct) {
 		reasons = append(reasons, Reason{"guessable", "This is too easy to guess. Put together several words that do not belong together."})
 	}
 	return reasons
@@ -121,6 +121,18 @@ func without(s string, words []string) string {
 		s = strings.ReplaceAll(s, w, "")
 	}
 	return s
+}
+
+// minDistinct is the least number of different characters: zxcvbn does not see
+// the repetition of one outside ASCII.
+const minDistinct = 5
+
+func distinct(s string) int {
+	seen := make(map[rune]bool)
+	for _, c := range s {
+		seen[c] = true
+	}
+	return len(seen)
 }
 
 func hasClasses(s string) bool {

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"log/slog"
 )
@@ -29,8 +30,9 @@ func (t Text) Empty() bool { return t.value == "" }
 // String implements fmt.Stringer and hides the value.
 func (t Text) String() string { return hidden }
 
-// GoString hides the value from %#v.
-func (t Text) GoString() string { return hidden }
+// Format implements fmt.Formatter and hides the value from every verb: %d and
+// %#v would look inside.
+func (t Text) Format(state fmt.State, _ rune) { _, _ = io.WriteString(state, hidden) }
 
 // LogValue implements slog.LogValuer and hides the value.
 func (t Text) LogValue() slog.Value { return slog.StringValue(hidden) }

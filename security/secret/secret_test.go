@@ -1,0 +1,88 @@
+package secret
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+)
+
+func TestNothingPrintsIt(t *testing.T) {
+	const value = "hunter2-hunter2"
+	holder := struct{ Password Text }{NewText(value)}
+	var logged bytes.Buffer
+	for _, handler := range []slog.Handler{slog.NewTextHandler(&logged, nil), slog.NewJSONHandler(&logged, nil)} {
+		slog.New(handler).Info("x", "secret", holder.Password, "holder", holder, "pointer", &holder)
+	}
+	encoded, err := json.Marshal(holder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{
+		fmt.Sprint(holder.Password, &holder.Password, holder, []Text{holder.Password}, map[Text]Text{holder.Password: holder.Password}),
+		verbs(holder, holder.Password),
+		fmt.Errorf("failed: %v", holder).Error(), errors.Join(fmt.Errorf("%s", holder.Password)).Error(),
+		logged.String(), string(encoded),
+	} {
+		for _, form := range []string{value, fmt.Sprintf("%x", value), fmt.Sprintf("%X", value)} {
+			if strings.Contains(text, form) {
+				t.Errorf("it prints: %s", text)
+			}
+		}
+	}
+	if holder.Password.Reveal() != value {
+		t.Error("Reveal does not")
+	}
+}
+
+func TestReadFromJSON(t *testing.T) {
+	var holder struct{ Password Text }
+	if err := json.Unmarshal([]byte(`{"Password":"x"}`), &holder); err != nil || holder.Password.Reveal() != "x" {
+		t.Errorf("%q, %v", holder.Password.Reveal(), err)
+	}
+}
+
+func TestTokensAreFresh(t *testing.T) {
+	const callers, each = 20, 500
+	var mu sync.Mutex
+	seen := map[string]bool{}
+	var wg sync.WaitGroup
+	for range callers {
+		wg.Go(func() {
+			for range each {
+				token, err := NewToken(rand.Reader, "pk_")
+				if err != nil || len(token.Reveal()) != 67 || !strings.HasPrefix(token.Reveal(), "pk_") {
+					t.Errorf("%d characters, %v", len(token.Reveal()), err)
+				}
+				mu.Lock()
+				seen[token.Reveal()] = true
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if len(seen) != callers*each {
+		t.Errorf("%d different tokens of %d", len(seen), callers*each)
+	}
+	if _, err := NewToken(strings.NewReader("short"), ""); err == nil {
+		t.Error("a token of less than 256 bits is made")
+	}
+}
+
+// verbs prints with every verb there is, sensible or not.
+func verbs(values ...any) string {
+	var all strings.Builder
+	for _, value := range values {
+		for _, verb := range "vsqxXdotTbcUefg" {
+			for _, flags := range []string{"", "+", "#", " ", "0"} {
+				all.WriteString(fmt.Sprintf("%"+flags+string(verb)+" ", value))
+			}
+		}
+	}
+	return all.String()
+}
