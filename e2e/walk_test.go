@@ -128,6 +128,7 @@ func (p *person) enrolTOTP(s *server) {
 		s.keepsSecret("backup code "+code[:4], code)
 	}
 	p.inspect("backup-codes")
+	p.savesBackupCodes()
 }
 
 // seesAccount looks at the pages of one's own account: no secret is on them.
