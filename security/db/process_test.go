@@ -133,8 +133,7 @@ func verify(t *testing.T, path string, ids []int) {
 	}
 }
 
-// childHolder takes the write lock, says so, and holds it until its input ends
-// or for the time that its input names.
+// childHolder takes the write lock, says so, and holds it until its input ends.
 func childHolder() {
 	handle, err := sql.Open("sqlite3", dsn(Options{Path: os.Args[1], BusyTimeout: 10 * time.Second}, "_txlock=immediate"))
 	if err != nil {
@@ -145,25 +144,10 @@ func childHolder() {
 		fatal(err)
 	}
 	fmt.Println("held")
-	var span time.Duration
-	if _, err := fmt.Scanln((*durationValue)(&span)); err == nil {
-		time.Sleep(span) // the lock is held for a time: that is what it is for
-	}
+	_, _ = io.Copy(io.Discard, os.Stdin)
 	if err := errors.Join(tx.Rollback(), handle.Close()); err != nil {
 		fatal(err)
 	}
-}
-
-type durationValue time.Duration
-
-func (d *durationValue) Scan(state fmt.ScanState, _ rune) error {
-	text, err := state.Token(true, nil)
-	if err != nil {
-		return err
-	}
-	parsed, err := time.ParseDuration(string(text))
-	*d = durationValue(parsed)
-	return err
 }
 
 // holder starts a process that holds the write lock.
@@ -204,9 +188,8 @@ func TestTenSecondLock(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "patronus.db")
 	d := openAt(t, Options{Path: path})
 	command, in := holder(t, path)
-	if _, err := io.WriteString(in, "10s\n"); err != nil {
-		t.Fatal(err)
-	}
+	released := make(chan error, 1)
+	time.AfterFunc(10*time.Second, func() { released <- errors.Join(in.Close(), command.Wait()) })
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	done, told := 0, 0
@@ -231,7 +214,7 @@ func TestTenSecondLock(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if err := errors.Join(in.Close(), command.Wait()); err != nil {
+	if err := <-released; err != nil {
 		t.Fatal(err)
 	}
 	if n := count(t, d); n != 20 || done != 20 {

@@ -131,9 +131,6 @@ func (h *Hasher) VerifyDummy(ctx context.Context, password secret.Text) error {
 // Hashes is how many passwords were hashed or verified.
 func (h *Hasher) Hashes() int64 { return h.hashes.Load() }
 
-// Waiting is how many callers wait for a slot.
-func (h *Hasher) Waiting() int64 { return h.waiting.Load() }
-
 // slot runs work in a slot. Who would be one too many to wait is told at once
 // when to come back.
 func (h *Hasher) slot(ctx context.Context, work func() error) error {

@@ -94,7 +94,7 @@ func TestPoolIsBounded(t *testing.T) {
 			errs <- err
 		}()
 	}
-	for h.Waiting() < 5 {
+	for h.waiting.Load() < 5 {
 		// They are on their way into the queue.
 	}
 	_, err := h.Hash(context.Background(), text("x"))
@@ -110,8 +110,8 @@ func TestPoolIsBounded(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if h.Hashes() != 5 || h.Waiting() != 0 {
-		t.Errorf("%d hashes, %d wait", h.Hashes(), h.Waiting())
+	if h.Hashes() != 5 || h.waiting.Load() != 0 {
+		t.Errorf("%d hashes, %d wait", h.Hashes(), h.waiting.Load())
 	}
 }
 
@@ -124,12 +124,12 @@ func TestWhoLeavesTheQueueCostsNothing(t *testing.T) {
 		_, err := h.Hash(ctx, text("x"))
 		done <- err
 	}()
-	for h.Waiting() < 1 {
+	for h.waiting.Load() < 1 {
 		// It is on its way into the queue.
 	}
 	cancel()
-	if err := <-done; !errors.Is(err, context.Canceled) || h.Waiting() != 0 || h.Hashes() != 0 {
-		t.Errorf("%v, %d wait, %d hashes", err, h.Waiting(), h.Hashes())
+	if err := <-done; !errors.Is(err, context.Canceled) || h.waiting.Load() != 0 || h.Hashes() != 0 {
+		t.Errorf("%v, %d wait, %d hashes", err, h.waiting.Load(), h.Hashes())
 	}
 	release()
 }
