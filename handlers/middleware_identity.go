@@ -58,6 +58,9 @@ func (s *Server) guardAPI(r route) echo.HandlerFunc {
 // sends who is not signed in to the sign-in page.
 func (s *Server) guardPage(r route) echo.HandlerFunc {
 	return func(c echo.Context) error {
+		if err := refuseKeyInQuery(c.Request().URL); err != nil {
+			return err
+		}
 		if r.method != http.MethodGet {
 			if err := s.checkForm(c); err != nil {
 				return s.forged(c, err)

@@ -24,9 +24,9 @@ function textOf(button) {
 // say tells what a button has done, for the eye and for a screen reader.
 function say(button, text) {
   const label = button.querySelector('[data-label]')
-  const before = label.textContent
+  label.dataset.label ||= label.textContent // a second click finds the answer to the first
   label.textContent = text
-  setTimeout(() => { label.textContent = before }, 2000)
+  setTimeout(() => { label.textContent = label.dataset.label }, 2000)
 }
 
 const actions = {
@@ -43,7 +43,7 @@ const actions = {
     link.href = URL.createObjectURL(new Blob([textOf(button)], { type: 'text/plain' }))
     link.download = button.dataset.name
     link.click()
-    URL.revokeObjectURL(link.href)
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000) // some browsers read it after the click
     say(button, 'Downloaded')
   },
   print() {
