@@ -84,6 +84,24 @@ func (s *Server) apiSecondFactor(c echo.Context) error {
 	return s.answerTokens(c, in)
 }
 
+// apiRefresh exchanges a refresh token: POST /auth/refresh.
+func (s *Server) apiRefresh(c echo.Context) error {
+	var body struct {
+		RefreshToken secret.Text `json:"refresh_token"`
+	}
+	if err := decodeJSON(c, &body); err != nil {
+		return err
+	}
+	if err := required(field{"refresh_token", body.RefreshToken.Reveal()}); err != nil {
+		return err
+	}
+	in, err := s.service.Refresh(c.Request().Context(), request(c), body.RefreshToken)
+	if err != nil {
+		return err
+	}
+	return s.answerTokens(c, in)
+}
+
 // apiLogout ends the session of the access token: POST /auth/logout.
 func (s *Server) apiLogout(c echo.Context) error {
 	if err := decodeNoBody(c); err != nil {

@@ -51,6 +51,7 @@ func (s *Server) api() []route {
 
 		{post, "/api/v1/auth/login", public, "", limitLogin, true, s.apiLogin},
 		{post, "/api/v1/auth/mfa", public, "", limitUnauthenticated, true, s.apiSecondFactor},
+		{post, "/api/v1/auth/refresh", public, "", limitUnauthenticated, true, s.apiRefresh},
 		{post, "/api/v1/auth/logout", person, "", limitAuthenticated, true, s.apiLogout},
 		{post, "/api/v1/auth/nonce", anyone, "", limitAuthenticated, false, s.apiNonce},
 

@@ -42,8 +42,10 @@ func (s *Service) sweep(ctx context.Context) error {
 		}{
 			{"DELETE FROM nonces WHERE expires_at_us <= $1", []any{now}},
 			{"DELETE FROM password_links WHERE expires_at_us <= $1", []any{long}},
+			{`DELETE FROM spent_refresh_tokens WHERE session_id IN (SELECT id FROM sessions
+				WHERE expires_at_us <= $1 OR ended_at_us <= $1 ORDER BY id LIMIT 500)`, []any{long}},
 			{`DELETE FROM sessions WHERE id IN (SELECT id FROM sessions
-				WHERE expires_at_us <= $1 OR ended_at_us <= $1 LIMIT 500)`, []any{long}},
+				WHERE expires_at_us <= $1 OR ended_at_us <= $1 ORDER BY id LIMIT 500)`, []any{long}},
 		} {
 			if _, err := tx.Exec(statement.query, statement.args...); err != nil {
 				return err

@@ -116,9 +116,8 @@ func (s *Service) beginSession(tx *db.Tx, req Request, kind session.Kind, u user
 	if err != nil {
 		return SignIn{}, err
 	}
-	actor.UserID, actor.Email, actor.SessionID = u.ID, u.Email, pending.ID
 	return SignIn{User: u, Session: pending, Secret: token, Methods: []string{mfa.TOTP, mfa.BackupCode}},
-		audit.Append(tx, audit.Event{Type: audit.LoginAttempt, Success: true, Actor: actor,
+		audit.Append(tx, audit.Event{Type: audit.LoginAttempt, Success: true, Actor: sessionActor(req, u, pending),
 			Details: audit.Details{"method": "password", "second_factor": "awaited"}})
 }
 
@@ -132,8 +131,7 @@ func (s *Service) completeSignIn(tx *db.Tx, req Request, kind session.Kind, u us
 	if err != nil {
 		return SignIn{}, err
 	}
-	actor := req.actor()
-	actor.UserID, actor.Email, actor.SessionID = u.ID, u.Email, in.Session.ID
+	actor := sessionActor(req, u, in.Session)
 	if err := audit.Append(tx, audit.Event{Type: t, Success: true, Actor: actor, Details: details}); err != nil {
 		return SignIn{}, err
 	}
@@ -182,9 +180,7 @@ func (s *Service) SecondFactor(ctx context.Context, req Request, kind session.Ki
 		if err != nil || !u.Enabled {
 			return nil, signInOver(err)
 		}
-		actor := req.actor()
-		actor.UserID, actor.Email, actor.SessionID = u.ID, u.Email, pending.ID
-		refusal, err := s.checkCode(tx, actor, u, method, code, nil)
+		refusal, err := s.checkCode(tx, sessionActor(req, u, pending), u, method, code, nil)
 		if refusal != nil || err != nil {
 			return refusal, err
 		}

@@ -203,6 +203,31 @@ func TestOnePendingSignInForManyCodes(t *testing.T) {
 	one(t, errs, secerr.Unauthenticated)
 }
 
+// TestOneChildOfARefreshToken: of twenty who use one token at once, one gets a
+// child; the others show that it is in two hands, so the session ends for all.
+func TestOneChildOfARefreshToken(t *testing.T) {
+	clock := securitytest.NewClock()
+	s, _ := securitytest.Open(t, clock)
+	if _, _, err := s.AddUser(context.Background(), email, "viewer", secret.NewText(pw)); err != nil {
+		t.Fatal(err)
+	}
+	in := login(t, s)
+	children := make([]security.SignIn, callers)
+	errs := together(func(i int) (err error) {
+		children[i], err = s.Refresh(context.Background(), security.Request{}, in.Secret)
+		return err
+	})
+	one(t, errs, secerr.TokenRevoked)
+	for i, err := range errs {
+		if err != nil {
+			continue
+		}
+		if _, err := s.Refresh(context.Background(), security.Request{}, children[i].Secret); !secerr.Is(err, secerr.TokenRevoked) {
+			t.Errorf("the child lives on: %v", err)
+		}
+	}
+}
+
 func TestOneNonceForManyChanges(t *testing.T) {
 	e := enrol(t, "admin")
 	nonce, err := e.service.Nonce(context.Background(), e.caller, "policies.write",

@@ -33,5 +33,5 @@ func (s *Service) Tokens(in SignIn) (Tokens, error) {
 		return Tokens{}, err
 	}
 	return Tokens{Access: access, AccessExpiresIn: lifetime, Refresh: in.Secret,
-		RefreshExpiresIn: in.Session.ExpiresAt.Sub(in.Session.CreatedAt), EnrollmentRequired: in.EnrollmentRequired}, nil
+		RefreshExpiresIn: in.Session.ExpiresAt.Sub(now), EnrollmentRequired: in.EnrollmentRequired}, nil
 }

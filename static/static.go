@@ -29,7 +29,7 @@ const hashLength = 16
 
 type file struct {
 	contentType string
-	etag        string
+	hash        string
 	plain       []byte
 	gzip        func() []byte // packed by the first who asks, not by the start
 }
@@ -52,7 +52,7 @@ func init() {
 		ext := path.Ext(name)
 		url := Prefix + strings.TrimSuffix(name, ext) + "." + hash + ext
 		urls[name] = url
-		byPath[url] = file{contentType: contentType, etag: strconv.Quote(hash), plain: content,
+		byPath[url] = file{contentType: contentType, hash: hash, plain: content,
 			gzip: sync.OnceValue(func() []byte { return pack(content) })}
 	}
 }
@@ -92,14 +92,19 @@ func Serve(w http.ResponseWriter, r *http.Request) bool {
 	h := w.Header()
 	h.Set("Cache-Control", "public, max-age=31536000, immutable")
 	h.Set("Content-Type", f.contentType)
-	h.Set("ETag", f.etag)
 	h.Set("Vary", "Accept-Encoding")
-	if r.Header.Get("If-None-Match") == f.etag {
+	packed := acceptsGzip(r.Header.Get("Accept-Encoding"))
+	tag := strconv.Quote(f.hash)
+	if packed {
+		tag = strconv.Quote(f.hash + "-gzip") // each form has its own tag (RFC 9110 §8.8.3.3)
+	}
+	h.Set("ETag", tag)
+	if r.Header.Get("If-None-Match") == tag {
 		w.WriteHeader(http.StatusNotModified)
 		return true
 	}
 	body := f.plain
-	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+	if packed {
 		h.Set("Content-Encoding", "gzip")
 		body = f.gzip()
 	}
@@ -108,4 +113,23 @@ func Serve(w http.ResponseWriter, r *http.Request) bool {
 		_, _ = w.Write(body) // an error means that the browser left
 	}
 	return true
+}
+
+// acceptsGzip reads an Accept-Encoding field (RFC 9110 §12.5.3). A weight of
+// zero refuses; other weights do not matter between gzip and nothing. What is
+// not understood is served plain.
+func acceptsGzip(field string) bool {
+	for coding := range strings.SplitSeq(field, ",") {
+		name, weight, weighted := strings.Cut(coding, ";")
+		if !strings.EqualFold(strings.TrimSpace(name), "gzip") {
+			continue
+		}
+		if !weighted {
+			return true
+		}
+		number, ok := strings.CutPrefix(strings.ToLower(strings.ReplaceAll(weight, " ", "")), "q=")
+		q, err := strconv.ParseFloat(number, 64)
+		return ok && err == nil && q > 0
+	}
+	return false
 }

@@ -33,9 +33,14 @@ func TestFilesAreServedForEver(t *testing.T) {
 		if err != nil || string(text) != plain.Body.String() {
 			t.Errorf("%s: the packed form is another, %v", name, err)
 		}
-		kept, _ := get(URL(name), http.Header{"If-None-Match": {plain.Header().Get("ETag")}})
-		if kept.Code != http.StatusNotModified || kept.Body.Len() > 0 {
-			t.Errorf("%s: a kept file is sent again: %d", name, kept.Code)
+		for encoding, first := range map[string]*httptest.ResponseRecorder{"": plain, "gzip": packed} {
+			kept, _ := get(URL(name), http.Header{"Accept-Encoding": {encoding}, "If-None-Match": {first.Header().Get("ETag")}})
+			if kept.Code != http.StatusNotModified || kept.Body.Len() > 0 {
+				t.Errorf("%s: a kept file is sent again: %d", name, kept.Code)
+			}
+		}
+		if plain.Header().Get("ETag") == packed.Header().Get("ETag") {
+			t.Errorf("%s: two forms of one tag", name)
 		}
 	}
 }
@@ -45,6 +50,17 @@ func TestNothingElseIsServed(t *testing.T) {
 		"/static/src/app.css", strings.Replace(URL("app.css"), "app", "%61pp", 1), URL("app.css") + "/", "/static/..%2fstatic.go"} {
 		if w, served := get(target, nil); served || w.Body.Len() > 0 {
 			t.Errorf("%s is served", target)
+		}
+	}
+}
+
+func TestAcceptsGzip(t *testing.T) {
+	for field, want := range map[string]bool{
+		"": false, "gzip": true, "br, GZIP": true, "gzip;q=0.5, br": true, "deflate,gzip ; q=1": true,
+		"gzip;q=0": false, "gzip; q=0.000": false, "x-gzip-like": false, "identity": false, "gzip;q=much": false, "gzip;": false,
+	} {
+		if got := acceptsGzip(field); got != want {
+			t.Errorf("%q: %t", field, got)
 		}
 	}
 }

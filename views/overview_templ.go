@@ -121,11 +121,11 @@ func Overview(p OverviewProps) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = figure("Warnings, last 24 hours", strconv.Itoa(p.Warnings), "/audit?severity=warning&since=24h", "Show").Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = figure("Warnings in 24 hours", strconv.Itoa(p.Warnings), "/audit?severity=warning&since=24h", "Show").Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = figure("Critical, last 24 hours", strconv.Itoa(p.Criticals), "/audit?severity=critical&since=24h", "Show").Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = figure("Critical in 24 hours", strconv.Itoa(p.Criticals), "/audit?severity=critical&since=24h", "Show").Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
