@@ -23,6 +23,13 @@ const (
 // issued here take about 600.
 const maxLength = 4096
 
+func init() {
+	// One audience is a plain string (RFC 7519 §4.1.3), as the contract has it.
+	// The library knows this setting only for the whole program, which makes
+	// tokens nowhere else.
+	jwt.MarshalSingleStringAsArray = false
+}
+
 // Keys gives the keys of the signatures.
 type Keys interface {
 	Signing() (kid string, key []byte)

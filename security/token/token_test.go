@@ -51,6 +51,27 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
+// TestClaimsAreTheContracts looks at what is inside, as another program does.
+func TestClaimsAreTheContracts(t *testing.T) {
+	signed, err := at(born).Issue(testClaims())
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := base64.RawURLEncoding.DecodeString(strings.Split(signed.Reveal(), ".")[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c map[string]any
+	if err := json.Unmarshal(body, &c); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]any{"iss": issuer, "aud": "patronus-api", "sub": "u", "sid": "s", "jti": "j", "role": "admin", "amr": []any{"pwd", "otp"},
+		"iat": float64(born.Unix()), "nbf": float64(born.Unix()), "exp": float64(born.Unix() + 900)}
+	if diff := cmp.Diff(want, c); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // forge signs whatever it is given, with a key that is really one of ours, so
 // that only the checks stand between it and an identity.
 func forge(t *testing.T, method jwt.SigningMethod, signing any, header, override map[string]any) string {
