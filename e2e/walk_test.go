@@ -135,6 +135,7 @@ func (p *person) enrolTOTP(s *server) {
 func (p *person) seesAccount() {
 	for _, page := range []struct{ path, name string }{
 		{"/", "overview"}, {"/account", "account"}, {"/account/mfa", "mfa-enrolled"},
+		{"/account/sessions", "sessions"},
 	} {
 		p.visit(page.path, 200)
 		p.at(page.path)

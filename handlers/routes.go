@@ -65,6 +65,9 @@ func (s *Server) api() []route {
 		{get, "/api/v1/api-keys/:id", ownOr, rbac.APIKeysRead, limitAuthenticated, false, s.apiGetKey},
 		{del, "/api/v1/api-keys/:id", ownOr, rbac.APIKeysWrite, limitAuthenticated, false, s.apiRevokeKey},
 
+		{get, "/api/v1/sessions", ownOr, rbac.SessionsRead, limitAuthenticated, false, s.apiListSessions},
+		{del, "/api/v1/sessions/:id", ownOr, rbac.SessionsWrite, limitAuthenticated, false, s.apiEndSession},
+
 		{get, "/api/v1/audit", permitted, rbac.AuditRead, limitAuthenticated, false, s.apiListEvents},
 		{get, "/api/v1/audit/:id", permitted, rbac.AuditRead, limitAuthenticated, false, s.apiGetEvent},
 		{get, "/api/v1/admin/audit/critical", permitted, rbac.AuditRead, limitAuthenticated, false, s.apiCriticalEvents},
@@ -97,6 +100,9 @@ func (s *Server) pages() []route {
 		{post, "/api-keys", person, "", limitAuthenticated, false, s.submitCreateKey},
 		{post, "/api-keys/:id/revoke", person, "", limitAuthenticated, false, s.submitRevokeKey},
 		{get, "/account", person, "", limitAuthenticated, true, s.pageAccount},
+		{get, "/account/sessions", person, "", limitAuthenticated, false, s.pageSessions},
+		{post, "/account/sessions/:id/end", person, "", limitAuthenticated, false, s.submitEndSession},
+		{post, "/account/sessions/end-others", person, "", limitAuthenticated, false, s.submitEndOtherSessions},
 		{get, "/account/mfa", person, "", limitAuthenticated, true, s.pageMFA},
 		{post, "/account/mfa/totp", person, "", limitAuthenticated, true, s.submitBeginTOTP},
 		{post, "/account/mfa/totp/verify", person, "", limitAuthenticated, true, s.submitVerifyTOTP},

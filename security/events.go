@@ -68,9 +68,11 @@ func (s *Service) Overview(ctx context.Context, c Caller) (Overview, error) {
 		if o.Keys, err = apikey.CountUsable(r, c.User.ID, now); err != nil {
 			return err
 		}
-		if o.Sessions, err = session.CountLive(r, c.User.ID, now, s.Policy().Sessions.Idle()); err != nil {
+		live, err := session.Live(r, c.User.ID, now, s.Policy().Sessions.Idle())
+		if err != nil {
 			return err
 		}
+		o.Sessions = len(live)
 		if o.BackupCodes, err = mfa.BackupCodesLeft(r, c.User.ID); err != nil {
 			return err
 		}

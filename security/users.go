@@ -148,7 +148,7 @@ func (s *Service) SetPasswordByLink(ctx context.Context, req Request, token, pw 
 		if err := user.SetPassword(tx, u.ID, hash); err != nil {
 			return err
 		}
-		ended, err := session.EndAll(tx, u.ID, "password_change")
+		ended, err := session.EndAll(tx, u.ID, "", "password_change")
 		if err != nil {
 			return err
 		}

@@ -117,7 +117,7 @@ func Overview(p OverviewProps) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = figure("Your sessions", strconv.Itoa(p.Sessions), "", "").Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = figure("Your sessions", strconv.Itoa(p.Sessions), "/account/sessions", "Manage").Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -21,6 +21,7 @@ const (
 	MenuAudit    = "audit"
 	MenuAPIKeys  = "api-keys"
 	MenuMFA      = "mfa"
+	MenuSessions = "sessions"
 	MenuAccount  = "account"
 )
 
@@ -226,6 +227,20 @@ type AccountProps struct {
 	Permissions []string
 	MFAEnabled  bool
 	CreatedAt   time.Time // the zero time is not shown
+}
+
+// SessionsProps is the devices that a person is signed in on.
+type SessionsProps struct {
+	Page
+	Sessions []SessionRow // last seen first; the current one is among them
+}
+
+// SessionRow is one device.
+type SessionRow struct {
+	ID, Device, IP        string
+	CreatedAt, LastSeenAt time.Time
+	Current               bool
+	Kind                  string // "browser" or "api"
 }
 
 // MFAProps is the page on two-step sign-in. With Enrolment it shows the code

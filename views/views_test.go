@@ -65,6 +65,8 @@ func pages() map[string]templ.Component {
 		"audit refused":         Audit(AuditProps{Page: refused(in, "event_type", "severity", "success", "email", "ip", "since", "until", "q"), Filter: AuditFilter{IP: hostile}}),
 		"event":                 AuditEvent(AuditEventProps{Page: in, Event: event, UserAgent: hostile, Details: []KeyValue{{hostile, hostile}}}),
 		"account":               Account(AccountProps{Page: in, Permissions: []string{"audit:read"}, CreatedAt: now, MFAEnabled: true}),
+		"sessions":              Sessions(SessionsProps{Page: in, Sessions: []SessionRow{{ID: "1", Device: hostile, IP: "192.0.2.1", CreatedAt: before, LastSeenAt: now, Current: true, Kind: "browser"}, {ID: "2", Kind: "api"}}}),
+		"sessions alone":        Sessions(SessionsProps{Page: in, Sessions: []SessionRow{{ID: "1", Current: true}}}),
 		"mfa":                   MFA(MFAProps{Page: must}),
 		"mfa enrolling":         MFA(MFAProps{Page: refused(in, "code"), Enrolment: &Enrolment{QRPNG: "AA==", Secret: secret.NewText("ABCDEFGH"), Account: hostile}}),
 		"mfa on":                MFA(MFAProps{Page: in, Enabled: true, Factors: []FactorRow{{Name: hostile, Kind: "totp", CreatedAt: now, LastUsedAt: &before}, {Kind: "passkey"}}}),

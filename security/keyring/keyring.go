@@ -8,6 +8,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"log/slog"
 	"time"
@@ -88,11 +89,12 @@ func (r *Ring) MAC(purpose string, data ...[]byte) []byte {
 
 const hidden = "[keys hidden]"
 
-// String implements fmt.Stringer and hides the keys.
-func (r *Ring) String() string { return hidden }
+// String implements fmt.Stringer and hides the keys, of a copy too.
+func (r Ring) String() string { return hidden }
 
-// GoString hides the keys from %#v.
-func (r *Ring) GoString() string { return hidden }
+// Format implements fmt.Formatter and hides the keys from every verb: %d and
+// %#v would look inside.
+func (r Ring) Format(state fmt.State, _ rune) { _, _ = io.WriteString(state, hidden) }
 
 // LogValue implements slog.LogValuer and hides the keys.
-func (r *Ring) LogValue() slog.Value { return slog.StringValue(hidden) }
+func (r Ring) LogValue() slog.Value { return slog.StringValue(hidden) }

@@ -2,6 +2,8 @@ package keyring
 
 import (
 	"bytes"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -75,6 +77,67 @@ func TestLooseFilesAreRefused(t *testing.T) {
 	}
 	if _, err := Load(filepath.Join(t.TempDir(), "absent", "keys.json"), Options{}); err == nil {
 		t.Error("keys were stored in a folder that is not there")
+	}
+}
+
+// TestNoKeysWithoutRandomness: a source that gives too little makes no file and
+// seals nothing.
+func TestNoKeysWithoutRandomness(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys.json")
+	if _, err := Load(path, Options{Rand: strings.NewReader("short")}); err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("keys are made of nothing: %v", err)
+	}
+	if left, err := os.ReadDir(filepath.Dir(path)); err != nil || len(left) != 0 {
+		t.Errorf("left over: %v, %v", left, err)
+	}
+	load(t, path)
+	r, err := Load(path, Options{Rand: strings.NewReader("short")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sealed, err := r.Seal([]byte("plain"), "table", "column", "row"); err == nil {
+		t.Errorf("sealed without a nonce: %x", sealed)
+	}
+}
+
+// TestOlderKeysStillOpen: after a rotation the newest keys make, and the older
+// ones still check, what they made.
+func TestOlderKeysStillOpen(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys.json")
+	before := load(t, path)
+	sealed, err := before.Seal([]byte("plain"), "table", "column", "row")
+	if err != nil {
+		t.Fatal(err)
+	}
+	oldKID, oldKey := before.Signing()
+	c, newer := before.contents, load(t, filepath.Join(t.TempDir(), "keys.json")).contents
+	retired := c.SigningKeys[0].CreatedAt
+	c.SigningKeys = append([]signingKey{c.SigningKeys[0]}, newer.SigningKeys...)
+	c.SigningKeys[0].RetiredAt = &retired
+	c.EncryptionKeys = append([]encryptionKey{c.EncryptionKeys[0]}, newer.EncryptionKeys...)
+	data, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	after := load(t, path)
+	if kid, _ := after.Signing(); kid != newer.SigningKeys[0].KID {
+		t.Errorf("new tokens are signed with %s", kid)
+	}
+	if key, ok := after.SigningKey(oldKID); !ok || !bytes.Equal(key, oldKey) {
+		t.Error("an older token cannot be checked")
+	}
+	if opened, err := after.Open(sealed, "table", "column", "row"); err != nil || string(opened) != "plain" {
+		t.Errorf("%q, %v", opened, err)
+	}
+	fresh, err := after.Seal([]byte("plain"), "table", "column", "row")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := before.Open(fresh, "table", "column", "row"); !errors.Is(err, errSealed) {
+		t.Errorf("the older key seals: %v", err)
 	}
 }
 
@@ -178,12 +241,29 @@ func TestMACKeepsPurposesAndBordersApart(t *testing.T) {
 
 func TestKeysDoNotPrint(t *testing.T) {
 	r := load(t, filepath.Join(t.TempDir(), "keys.json"))
-	_, key := r.Signing()
-	var logged bytes.Buffer
-	slog.New(slog.NewJSONHandler(&logged, nil)).Info("x", "keys", r)
-	for _, text := range []string{fmt.Sprintf("%v %+v %#v %s %q", r, r, r, r, r), logged.String()} {
-		if strings.Contains(text, fmt.Sprint(key[0])+" ") || strings.Contains(text, string(key)) || strings.Contains(text, "0x") {
-			t.Errorf("the keys print: %s", text)
+	inside := struct{ ring *Ring }{r}
+	var printed bytes.Buffer
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x", "%X", "%o", "%b", "%t"} {
+		fmt.Fprintf(&printed, verb+verb+verb+"\n", r, *r, inside)
+	}
+	for _, handler := range []slog.Handler{slog.NewTextHandler(&printed, nil), slog.NewJSONHandler(&printed, nil)} {
+		slog.New(handler).Info("x", "keys", r, "copy", *r, "inside", inside)
+	}
+	encoded, err := json.Marshal(map[string]any{"keys": r, "copy": *r})
+	if err != nil {
+		t.Fatal(err)
+	}
+	printed.Write(encoded)
+	for _, key := range [][]byte{r.contents.SigningKeys[0].Secret, r.contents.EncryptionKeys[0].Secret, r.contents.MACKey} {
+		// The first bytes of a key, as each verb would show them.
+		for _, form := range []string{"%s", "%d", "%#v", "%x", "%X", "%o", "%b"} {
+			start := strings.TrimRight(fmt.Sprintf(form, key[:6]), "]})")
+			if strings.Contains(printed.String(), start) {
+				t.Errorf("a key prints by %s: %s", form, printed.String())
+			}
+		}
+		if strings.Contains(printed.String(), base64.StdEncoding.EncodeToString(key)[:8]) {
+			t.Errorf("a key prints in base64: %s", printed.String())
 		}
 	}
 }

@@ -122,6 +122,33 @@ func FuzzMatch(f *testing.F) {
 	})
 }
 
+func FuzzNormalizeCode(f *testing.F) {
+	for _, seed := range []string{"287082", "287 082", "", "２８７０８２", "-87082", "\x00"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, typed string) {
+		code, ok := normalizeCode(typed)
+		if !ok {
+			return
+		}
+		if again, ok := normalizeCode(code); !ok || again != code || len(code) != 6 || strings.Trim(code, "0123456789") != "" || strings.ReplaceAll(typed, " ", "") != code {
+			t.Errorf("%q becomes %q and then %q", typed, code, again)
+		}
+	})
+}
+
+func TestMatchAtTheBeginningOfTime(t *testing.T) {
+	if _, ok, err := Match(key(rfcSecret), "755224", time.Unix(0, 0), -1); err != nil || !ok {
+		t.Errorf("step 0: %t, %v", ok, err)
+	}
+	if _, ok, err := Match(key(rfcSecret), "755224", time.Unix(0, 0), 0); err != nil || ok {
+		t.Errorf("a new factor takes step 0, which it counts as used: %t, %v", ok, err)
+	}
+	if _, ok, err := Match(key(rfcSecret), "755224", time.Unix(-1000, 0), 0); err != nil || ok {
+		t.Errorf("before step 0: %t, %v", ok, err)
+	}
+}
+
 func TestSecretsAreFreshAndLongEnough(t *testing.T) {
 	a, errA := NewSecret(rand.Reader)
 	b, errB := NewSecret(rand.Reader)

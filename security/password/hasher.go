@@ -4,11 +4,11 @@ package password
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"math"
 	"runtime"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -37,9 +37,12 @@ const (
 	keyLength  = 32
 )
 
-// maxMemory bounds what a stored hash may ask for, in KiB, so that a row that
-// was tampered with cannot take the machine's memory.
-const maxMemory = 256 << 10
+// maxMemory, in KiB, and maxIterations bound what a stored hash may ask for, so
+// that a row that was tampered with cannot take the machine.
+const (
+	maxMemory     = 256 << 10
+	maxIterations = 64
+)
 
 // defaultQueue is how many callers may wait for a slot: with one slot they wait
 // about a second and a half, as long as a person does without wondering.
@@ -62,10 +65,7 @@ type Hasher struct {
 	waiting atomic.Int64
 	maxWait int64
 	hashes  atomic.Int64
-
-	dummyOnce sync.Once
-	dummy     string
-	dummyErr  error
+	dummy   string
 }
 
 // NewHasher returns a Hasher.
@@ -82,8 +82,17 @@ func NewHasher(o Options) *Hasher {
 	return &Hasher{
 		params: &argon2id.Params{Memory: o.Params.Memory, Iterations: o.Params.Iterations, Parallelism: o.Params.Parallelism,
 			SaltLength: saltLength, KeyLength: keyLength},
-		slots: make(chan struct{}, o.Slots), maxWait: int64(o.Queue),
+		slots: make(chan struct{}, o.Slots), maxWait: int64(o.Queue), dummy: dummyHash(o.Params),
 	}
+}
+
+// dummyHash is a hash of these parameters that no password has: a tag of zeros
+// comes out with a chance of 2^-256. It is written, not computed, so that the
+// first VerifyDummy takes no longer than the others.
+func dummyHash(p Params) string {
+	encode := base64.RawStdEncoding.EncodeToString
+	return fmt.Sprintf("$argon2id$v=19$m=%d,t=%d,p=%d$%s$%s", p.Memory, p.Iterations, p.Parallelism,
+		encode(make([]byte, saltLength)), encode(make([]byte, keyLength)))
 }
 
 // Hash returns the encoded hash of a normalized password, with a salt from
@@ -107,8 +116,13 @@ func (h *Hasher) Verify(ctx context.Context, password secret.Text, encoded strin
 	if err != nil {
 		return false, false, fmt.Errorf("password: a stored hash does not parse: %w", err)
 	}
-	if params.Memory > maxMemory || params.Iterations > 64 {
+	if params.Memory > maxMemory || params.Iterations > maxIterations {
 		return false, false, errors.New("password: a stored hash asks for more than any that was made here")
+	}
+	// The library panics at the first two, and one password in 256 has a tag
+	// of one byte.
+	if params.Iterations == 0 || params.Parallelism == 0 || params.SaltLength < saltLength || params.KeyLength < keyLength {
+		return false, false, errors.New("password: a stored hash is weaker than any that was made here")
 	}
 	err = h.slot(ctx, func() (err error) {
 		ok, err = argon2id.ComparePasswordAndHash(password.Reveal(), encoded)
@@ -120,10 +134,6 @@ func (h *Hasher) Verify(ctx context.Context, password secret.Text, encoded strin
 // VerifyDummy does the work of a Verify that fails. It stands in where there
 // is no hash, so that nobody learns that from the time an answer takes.
 func (h *Hasher) VerifyDummy(ctx context.Context, password secret.Text) error {
-	h.dummyOnce.Do(func() { h.dummy, h.dummyErr = argon2id.CreateHash("", h.params) })
-	if h.dummyErr != nil {
-		return fmt.Errorf("password: %w", h.dummyErr)
-	}
 	_, _, err := h.Verify(ctx, password, h.dummy)
 	return err
 }
@@ -150,6 +160,10 @@ func (h *Hasher) slot(ctx context.Context, work func() error) error {
 		}
 	}
 	defer func() { <-h.slots }()
+	// A slot and the end of the request may come at once.
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	h.hashes.Add(1)
 	return work()
 }

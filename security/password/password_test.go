@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"github.com/alexedwards/argon2id"
 
 	"patronus.internal/dashboard/security/secerr"
 	"patronus.internal/dashboard/security/secret"
@@ -46,12 +49,14 @@ func TestDefaultIsTheContracts(t *testing.T) {
 	}
 }
 
-// TestTamperedHashes: a row that asks for gigabytes, or is no hash, costs no
-// work.
+// TestTamperedHashes: a row that asks for gigabytes, for less than a hash, or
+// is no hash, costs no work.
 func TestTamperedHashes(t *testing.T) {
 	h := NewHasher(Options{Params: cheap})
 	const rest = "$c2FsdHNhbHRzYWx0c2FsdA$a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2U"
-	for _, encoded := range []string{"", "x", "$argon2id$v=19$m=4194304,t=1,p=1" + rest, "$argon2id$v=19$m=8,t=100000,p=1" + rest, "$argon2i$v=19$m=8,t=1,p=1" + rest, "$argon2id$v=18$m=8,t=1,p=1" + rest} {
+	for _, encoded := range []string{"", "x", "$argon2id$v=19$m=4194304,t=1,p=1" + rest, "$argon2id$v=19$m=8,t=100000,p=1" + rest, "$argon2i$v=19$m=8,t=1,p=1" + rest, "$argon2id$v=18$m=8,t=1,p=1" + rest,
+		"$argon2id$v=19$m=8,t=0,p=1" + rest, "$argon2id$v=19$m=8,t=1,p=0" + rest, "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHRzYWx0c2FsdA$", "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHRzYWx0c2FsdA$YQ",
+		"$argon2id$v=19$m=8,t=1,p=1$$a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2U"} {
 		if ok, _, err := h.Verify(context.Background(), text("x"), encoded); ok || err == nil {
 			t.Errorf("%q is taken", encoded)
 		}
@@ -67,6 +72,9 @@ func TestDummyDoesTheWorkOfOne(t *testing.T) {
 		if err := h.VerifyDummy(context.Background(), text("x")); err != nil || h.Hashes() != n+1 {
 			t.Errorf("%d hashes, %v", h.Hashes(), err)
 		}
+	}
+	if params, _, _, err := argon2id.DecodeHash(h.dummy); err != nil || *params != *h.params {
+		t.Errorf("its work is %+v, not %+v (%v)", params, h.params, err)
 	}
 }
 
@@ -112,6 +120,68 @@ func TestPoolIsBounded(t *testing.T) {
 	}
 	if h.Hashes() != 5 || h.waiting.Load() != 0 {
 		t.Errorf("%d hashes, %d wait", h.Hashes(), h.waiting.Load())
+	}
+}
+
+// TestNeverMoreThanSlots: as many run at once as there are slots, and the next
+// only when one of them is done.
+func TestNeverMoreThanSlots(t *testing.T) {
+	const slots, callers = 3, 30
+	h := NewHasher(Options{Params: cheap, Slots: slots, Queue: callers})
+	var running, most atomic.Int64
+	started, finish := make(chan struct{}, callers), make(chan struct{})
+	var wg sync.WaitGroup
+	for range callers {
+		wg.Go(func() {
+			if err := h.slot(context.Background(), func() error {
+				n := running.Add(1)
+				defer running.Add(-1)
+				for was := most.Load(); n > was && !most.CompareAndSwap(was, n); was = most.Load() {
+				}
+				started <- struct{}{}
+				<-finish
+				return nil
+			}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for range slots {
+		<-started
+	}
+	for h.waiting.Load() < callers-slots {
+		// The others are on their way into the queue.
+	}
+	for range callers - slots {
+		finish <- struct{}{}
+		<-started
+	}
+	for range slots {
+		finish <- struct{}{}
+	}
+	wg.Wait()
+	if most.Load() != slots || h.Hashes() != callers {
+		t.Errorf("%d ran at once in %d slots, %d in all", most.Load(), slots, h.Hashes())
+	}
+}
+
+func TestWhoIsGoneCostsNothing(t *testing.T) {
+	h := NewHasher(Options{Params: cheap})
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := h.Hash(ctx, text("x")); !errors.Is(err, context.Canceled) || h.Hashes() != 0 || len(h.slots) != 0 {
+		t.Errorf("%v, %d hashes, %d slots are taken", err, h.Hashes(), len(h.slots))
+	}
+}
+
+func TestRetryAfterGrowsWithTheQueue(t *testing.T) {
+	for _, c := range []struct {
+		slots, queue int
+		want         time.Duration
+	}{{1, 1, time.Second}, {8, 8, time.Second}, {1, 64, 4 * time.Second}, {4, 64, time.Second}, {1, 1000, 51 * time.Second}} {
+		if got := NewHasher(Options{Params: cheap, Slots: c.slots, Queue: c.queue}).retryAfter(); got != c.want {
+			t.Errorf("%d slots and %d waiting: %s, want %s", c.slots, c.queue, got, c.want)
+		}
 	}
 }
 

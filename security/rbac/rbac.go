@@ -42,6 +42,8 @@ const (
 	PoliciesWrite Permission = "policies:write"
 	APIKeysRead   Permission = "api_keys:read"
 	APIKeysWrite  Permission = "api_keys:write"
+	SessionsRead  Permission = "sessions:read"
+	SessionsWrite Permission = "sessions:write"
 )
 
 // Resources and Actions span every permission there is.

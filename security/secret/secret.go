@@ -11,21 +11,37 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"unique"
 )
 
 const hidden = "[hidden]"
 
-// Text is a secret string. The zero value is the empty secret.
-type Text struct{ value string }
+// Text is a secret string. The zero value is the empty secret. Two of them are
+// equal under == when their values are.
+type Text struct {
+	// In an unexported field of another struct package fmt calls no method but
+	// looks inside: there it finds an address.
+	value unique.Handle[string]
+}
 
 // NewText hides a string.
-func NewText(value string) Text { return Text{value: value} }
+func NewText(value string) Text {
+	if value == "" {
+		return Text{}
+	}
+	return Text{value: unique.Make(value)}
+}
 
 // Reveal returns the value itself.
-func (t Text) Reveal() string { return t.value }
+func (t Text) Reveal() string {
+	if t.Empty() {
+		return ""
+	}
+	return t.value.Value()
+}
 
 // Empty reports whether there is no value.
-func (t Text) Empty() bool { return t.value == "" }
+func (t Text) Empty() bool { return t == Text{} }
 
 // String implements fmt.Stringer and hides the value.
 func (t Text) String() string { return hidden }
@@ -43,7 +59,7 @@ func (t Text) MarshalText() ([]byte, error) { return []byte(hidden), nil }
 
 // UnmarshalText reads a secret out of a request.
 func (t *Text) UnmarshalText(value []byte) error {
-	t.value = string(value)
+	*t = NewText(string(value))
 	return nil
 }
 
@@ -51,7 +67,7 @@ func (t *Text) UnmarshalText(value []byte) error {
 // at least 112 bits of randomness (ASVS 5.0 6.5.2). It is no hash for
 // passwords.
 func (t Text) Hash() []byte {
-	sum := sha256.Sum256([]byte(t.value))
+	sum := sha256.Sum256([]byte(t.Reveal()))
 	return sum[:]
 }
 
@@ -69,5 +85,5 @@ func NewToken(random io.Reader, prefix string) (Text, error) {
 	if _, err := io.ReadFull(random, raw); err != nil {
 		return Text{}, err
 	}
-	return Text{value: prefix + hex.EncodeToString(raw)}, nil
+	return NewText(prefix + hex.EncodeToString(raw)), nil
 }

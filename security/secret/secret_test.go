@@ -14,10 +14,11 @@ import (
 
 func TestNothingPrintsIt(t *testing.T) {
 	const value = "hunter2-hunter2"
-	holder := struct{ Password Text }{NewText(value)}
+	holder := struct{ Password, inside Text }{NewText(value), NewText(value)}
+	nested := struct{ a []any }{[]any{holder, &holder, map[string]Text{"x": holder.inside}}}
 	var logged bytes.Buffer
 	for _, handler := range []slog.Handler{slog.NewTextHandler(&logged, nil), slog.NewJSONHandler(&logged, nil)} {
-		slog.New(handler).Info("x", "secret", holder.Password, "holder", holder, "pointer", &holder)
+		slog.New(handler).Info("x", "secret", holder.Password, "holder", holder, "pointer", &holder, "nested", nested)
 	}
 	encoded, err := json.Marshal(holder)
 	if err != nil {
@@ -25,7 +26,7 @@ func TestNothingPrintsIt(t *testing.T) {
 	}
 	for _, text := range []string{
 		fmt.Sprint(holder.Password, &holder.Password, holder, []Text{holder.Password}, map[Text]Text{holder.Password: holder.Password}),
-		verbs(holder, holder.Password),
+		verbs(holder, holder.Password, nested),
 		fmt.Errorf("failed: %v", holder).Error(), errors.Join(fmt.Errorf("%s", holder.Password)).Error(),
 		logged.String(), string(encoded),
 	} {
@@ -37,6 +38,37 @@ func TestNothingPrintsIt(t *testing.T) {
 	}
 	if holder.Password.Reveal() != value {
 		t.Error("Reveal does not")
+	}
+}
+
+func TestEqualValuesAreEqual(t *testing.T) {
+	read := NewText("old")
+	if err := read.UnmarshalText(nil); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		a, b Text
+		want bool
+	}{
+		"same":  {NewText("a"), NewText(string([]byte("a"))), true},
+		"other": {NewText("a"), NewText("A"), false},
+		"empty": {NewText(""), Text{}, true},
+		"read":  {read, Text{}, true},
+		"none":  {Text{}, NewText("a"), false},
+	} {
+		if (c.a == c.b) != c.want {
+			t.Errorf("%s: equal is %t", name, !c.want)
+		}
+	}
+	if !read.Empty() || read.Reveal() != "" || NewText(" ").Empty() {
+		t.Error("only the empty secret is empty")
+	}
+}
+
+// TestHash is FIPS 180-4's example for "abc".
+func TestHash(t *testing.T) {
+	if got := fmt.Sprintf("%x", NewText("abc").Hash()); got != "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" {
+		t.Error(got)
 	}
 }
 

@@ -133,10 +133,11 @@ func End(tx *db.Tx, id, reason string) (bool, error) {
 	return n == 1, err
 }
 
-// EndAll ends every live session of a user and returns their ids.
-func EndAll(tx *db.Tx, userID, reason string) ([]string, error) {
+// EndAll ends every live session of a user but one, and returns their ids. An
+// empty except spares none.
+func EndAll(tx *db.Tx, userID, except, reason string) ([]string, error) {
 	return ended(tx.Query(`UPDATE sessions SET ended_at_us = $1, end_reason = $2
-		WHERE user_id = $3 AND ended_at_us IS NULL RETURNING id`, db.Micros(tx.Now()), reason, userID))
+		WHERE user_id = $3 AND id <> $4 AND ended_at_us IS NULL RETURNING id`, db.Micros(tx.Now()), reason, userID, except))
 }
 
 // EndBeyond ends the sessions of a user that are more than limit, the longest
@@ -150,17 +151,26 @@ func EndBeyond(tx *db.Tx, userID string, limit int64, reason string) ([]string, 
 		db.Micros(tx.Now()), reason, userID, limit))
 }
 
-// CountLive counts the sessions of a user that have not ended or expired. A
-// browser session that idled too long is not among them.
-func CountLive(r db.Reader, userID string, now time.Time, idle time.Duration) (int, error) {
-	var n int
-	err := r.QueryRow(`SELECT COUNT(*) FROM sessions WHERE user_id = $1 AND stage = 'full' AND ended_at_us IS NULL
-		AND expires_at_us > $2 AND (kind = 'api' OR last_seen_at_us > $3)`,
-		userID, db.Micros(now), db.Micros(now.Add(-idle))).Scan(&n)
+// Live lists the sessions of a user that have not ended or expired, the last
+// seen first. A browser session that idled too long is not among them. The
+// policy's cap keeps the list short.
+func Live(r db.Reader, userID string, now time.Time, idle time.Duration) ([]Session, error) {
+	rows, err := r.Query("SELECT "+columns+` FROM sessions WHERE user_id = $1 AND stage = 'full' AND ended_at_us IS NULL
+		AND expires_at_us > $2 AND (kind = 'api' OR last_seen_at_us > $3) ORDER BY last_seen_at_us DESC, id DESC`,
+		userID, db.Micros(now), db.Micros(now.Add(-idle)))
 	if err != nil {
-		return 0, fmt.Errorf("session: count: %w", err)
+		return nil, fmt.Errorf("session: list: %w", err)
 	}
-	return n, nil
+	defer rows.Close()
+	var live []Session
+	for rows.Next() {
+		s, err := scan(rows)
+		if err != nil {
+			return nil, fmt.Errorf("session: list: %w", err)
+		}
+		live = append(live, s)
+	}
+	return live, rows.Err()
 }
 
 func ended(rows *sql.Rows, err error) ([]string, error) {
@@ -180,6 +190,17 @@ func ended(rows *sql.Rows, err error) ([]string, error) {
 }
 
 func one(row *sql.Row) (Session, error) {
+	s, err := scan(row)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Session{}, secerr.New(secerr.NotFound, "There is no such session.")
+	}
+	if err != nil {
+		return Session{}, fmt.Errorf("session: %w", err)
+	}
+	return s, nil
+}
+
+func scan(row interface{ Scan(...any) error }) (Session, error) {
 	var (
 		s                      Session
 		amr                    string
@@ -188,11 +209,8 @@ func one(row *sql.Row) (Session, error) {
 		endedAt                sql.NullInt64
 	)
 	err := row.Scan(&s.ID, &s.UserID, &s.Kind, &s.Stage, &amr, &ip, &agent, &created, &seen, &expires, &endedAt)
-	if errors.Is(err, sql.ErrNoRows) {
-		return Session{}, secerr.New(secerr.NotFound, "There is no such session.")
-	}
 	if err != nil {
-		return Session{}, fmt.Errorf("session: %w", err)
+		return Session{}, err
 	}
 	s.AMR = strings.Fields(amr)
 	s.IPAddress, s.UserAgent = ip.String, agent.String

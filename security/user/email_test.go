@@ -9,6 +9,11 @@ import (
 
 func TestCanonicalEmail(t *testing.T) {
 	label := strings.Repeat("a", 60)
+	// long is an address of n bytes whose labels all are short enough.
+	long := func(n int) string {
+		address := "ann@" + strings.Repeat(label+".", 3)
+		return address + strings.Repeat("a", n-len(address)-3) + ".b2"
+	}
 	for typed, want := range map[string]string{
 		"ann@example.org":                        "ann@example.org",
 		"  Ann@Example.ORG\t":                    "ann@example.org",
@@ -20,6 +25,10 @@ func TestCanonicalEmail(t *testing.T) {
 		"ann@bücher.example":                     "ann@xn--bcher-kva.example",
 		"ann@xn--bcher-kva.example":              "ann@xn--bcher-kva.example",
 		"admin@localhost":                        "admin@localhost",
+		"ann＠example.org":                        "ann@example.org",
+		"\u212aarl@example.org":                  "karl@example.org", // Kelvin sign
+		"ann@İstanbul.example":                   "ann@xn--istanbul-0kf.example",
+		long(250):                                long(250),
 		strings.Repeat("a", 64) + "@example.org": strings.Repeat("a", 64) + "@example.org",
 		"a@" + label + "." + label + "." + label + "." + label + ".example": "a@" + label + "." + label + "." + label + "." + label + ".example",
 	} {

@@ -53,8 +53,12 @@ func List(r db.Reader, f Filter) (users []User, next string, err error) {
 		args = append(args, f.Email)
 		query += " AND email = $" + strconv.Itoa(len(args))
 	}
-	args = append(args, f.Limit+1)
-	rows, err := r.Query(query+" ORDER BY id LIMIT $"+strconv.Itoa(len(args)), args...)
+	query += " ORDER BY id"
+	if f.Limit > 0 {
+		args = append(args, f.Limit+1) // one more tells whether any follow
+		query += " LIMIT $" + strconv.Itoa(len(args))
+	}
+	rows, err := r.Query(query, args...)
 	if err != nil {
 		return nil, "", fmt.Errorf("user: list: %w", err)
 	}
@@ -69,7 +73,7 @@ func List(r db.Reader, f Filter) (users []User, next string, err error) {
 	if err := rows.Err(); err != nil {
 		return nil, "", fmt.Errorf("user: list: %w", err)
 	}
-	if len(users) > f.Limit {
+	if f.Limit > 0 && len(users) > f.Limit {
 		users = users[:f.Limit]
 		next = users[f.Limit-1].ID
 	}

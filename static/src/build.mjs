@@ -8,7 +8,7 @@ import postcss from 'postcss'
 import { transform } from 'lightningcss'
 
 const views = '../../views/'
-const templates = readdirSync(views).filter(name => name.endsWith('.templ') || name === 'classes.go').map(name => views + name)
+const templates = readdirSync(views).filter(name => name.endsWith('.templ')).map(name => views + name)
 
 // Colours follow the system by the standard light-dark(), so the switches of
 // the theme by attribute or class are dead weight.

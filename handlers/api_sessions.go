@@ -1,0 +1,48 @@
+package handlers
+
+import (
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"patronus.internal/dashboard/security/session"
+)
+
+// sessionJSON is one signed-in device.
+type sessionJSON struct {
+	ID         string       `json:"id"`
+	Device     string       `json:"device"`
+	IPAddress  *string      `json:"ip_address"`
+	CreatedAt  timestamp    `json:"created_at"`
+	LastSeenAt timestamp    `json:"last_seen_at"`
+	Current    bool         `json:"current"`
+	Kind       session.Kind `json:"kind"`
+}
+
+// apiListSessions lists live sessions, the last seen first: GET /sessions.
+func (s *Server) apiListSessions(c echo.Context) error {
+	values, err := queryParams(c, "user_id")
+	if err != nil {
+		return err
+	}
+	who := caller(c)
+	live, err := s.service.Sessions(c.Request().Context(), who, values.Get("user_id"))
+	if err != nil {
+		return err
+	}
+	return answerList(c, live, "", func(of session.Session) sessionJSON {
+		return sessionJSON{ID: of.ID, Device: of.Device(), IPAddress: stringOrNull(of.IPAddress), CreatedAt: timestamp(of.CreatedAt),
+			LastSeenAt: timestamp(of.LastSeenAt), Current: of.ID == who.Session.ID, Kind: of.Kind}
+	})
+}
+
+// apiEndSession ends one: DELETE /sessions/{id}.
+func (s *Server) apiEndSession(c echo.Context) error {
+	if err := decodeNoBody(c); err != nil {
+		return err
+	}
+	if err := s.service.EndSession(c.Request().Context(), caller(c), c.Param("id")); err != nil {
+		return err
+	}
+	return c.NoContent(http.StatusNoContent)
+}

@@ -1,0 +1,43 @@
+package handlers
+
+import (
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"patronus.internal/dashboard/views"
+)
+
+// pageSessions lists the devices that one is signed in on.
+func (s *Server) pageSessions(c echo.Context) error {
+	who := caller(c)
+	live, err := s.service.Sessions(c.Request().Context(), who, "")
+	if err != nil {
+		return err
+	}
+	props := views.SessionsProps{Page: s.page(c, "Sessions", views.MenuSessions)}
+	if c.QueryParam("done") == "ended" {
+		props.Notice = "It is signed out."
+	}
+	for _, of := range live {
+		props.Sessions = append(props.Sessions, views.SessionRow{ID: of.ID, Device: of.Device(), IP: of.IPAddress, CreatedAt: of.CreatedAt,
+			LastSeenAt: of.LastSeenAt, Current: of.ID == who.Session.ID, Kind: string(of.Kind)})
+	}
+	return s.render(c, http.StatusOK, views.Sessions(props))
+}
+
+// submitEndSession ends one of them.
+func (s *Server) submitEndSession(c echo.Context) error {
+	if err := s.service.EndSession(c.Request().Context(), caller(c), c.Param("id")); err != nil {
+		return err
+	}
+	return c.Redirect(http.StatusSeeOther, "/account/sessions?done=ended")
+}
+
+// submitEndOtherSessions ends all but this one.
+func (s *Server) submitEndOtherSessions(c echo.Context) error {
+	if err := s.service.EndOtherSessions(c.Request().Context(), caller(c)); err != nil {
+		return err
+	}
+	return c.Redirect(http.StatusSeeOther, "/account/sessions?done=ended")
+}

@@ -1,0 +1,61 @@
+package security
+
+import (
+	"context"
+
+	"patronus.internal/dashboard/security/audit"
+	"patronus.internal/dashboard/security/db"
+	"patronus.internal/dashboard/security/rbac"
+	"patronus.internal/dashboard/security/secerr"
+	"patronus.internal/dashboard/security/session"
+	"patronus.internal/dashboard/security/user"
+)
+
+// Sessions lists the live sessions of a user, the last seen first: the
+// caller's own when userID is empty. Those of others need sessions:read.
+func (s *Service) Sessions(ctx context.Context, c Caller, userID string) ([]session.Session, error) {
+	if userID == "" {
+		userID = c.User.ID
+	}
+	if userID != c.User.ID {
+		if err := s.Authorize(ctx, c, rbac.SessionsRead); err != nil {
+			return nil, err
+		}
+		if _, err := user.ByID(s.db.Read(ctx), userID); err != nil {
+			return nil, err
+		}
+	}
+	return session.Live(s.db.Read(ctx), userID, s.now(), s.Policy().Sessions.Idle())
+}
+
+// EndSession ends a session: all that hangs on it is dead when it returns. One
+// that has ended already is no error. Another's session needs sessions:write,
+// or is secerr.NotFound.
+func (s *Service) EndSession(ctx context.Context, c Caller, id string) error {
+	found, err := session.ByID(s.db.Read(ctx), id)
+	if err != nil {
+		return err
+	}
+	if found.UserID != c.User.ID && c.Reach(rbac.SessionsWrite) != rbac.All {
+		return s.deny(ctx, c, secerr.New(secerr.NotFound, "There is no such session."),
+			audit.Details{"permission": string(rbac.SessionsWrite), "target_session_id": id})
+	}
+	return s.db.Write(ctx, func(tx *db.Tx) error {
+		ended, err := session.End(tx, id, "ended_by_user")
+		if err != nil || !ended {
+			return err
+		}
+		return record(tx, c, audit.SessionEnd, audit.Details{"target_session_id": id, "target_user_id": found.UserID, "reason": "ended_by_user"})
+	})
+}
+
+// EndOtherSessions ends every session of the caller but the one that asks.
+func (s *Service) EndOtherSessions(ctx context.Context, c Caller) error {
+	return s.db.Write(ctx, func(tx *db.Tx) error {
+		ended, err := session.EndAll(tx, c.User.ID, c.Session.ID, "ended_by_user")
+		if err != nil {
+			return err
+		}
+		return recordEnded(tx, c.actor(), ended, "ended_by_user")
+	})
+}
