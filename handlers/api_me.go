@@ -1,12 +1,16 @@
 package handlers
 
 import (
+	"errors"
 	"net/http"
+	"slices"
 
 	"github.com/labstack/echo/v4"
 
 	"patronus.internal/dashboard/security/mfa"
 	"patronus.internal/dashboard/security/rbac"
+	"patronus.internal/dashboard/security/secerr"
+	"patronus.internal/dashboard/security/secret"
 )
 
 // apiMe tells who the caller is: GET /me.
@@ -20,6 +24,41 @@ func (s *Server) apiMe(c echo.Context) error {
 		MFAEnabled  bool              `json:"mfa_enabled"`
 		SessionID   string            `json:"session_id,omitempty"`
 	}{who.User.ID, who.User.Email, who.User.Role, who.Permissions(), who.User.MFAEnabled, who.Session.ID})
+}
+
+// apiChangePassword sets a new password: POST /me/password.
+func (s *Server) apiChangePassword(c echo.Context) error {
+	var body struct {
+		CurrentPassword secret.Text `json:"current_password"`
+		NewPassword     secret.Text `json:"new_password"`
+	}
+	if err := decodeJSON(c, &body); err != nil {
+		return err
+	}
+	if err := required(field{"current_password", body.CurrentPassword.Reveal()}, field{"new_password", body.NewPassword.Reveal()}); err != nil {
+		return err
+	}
+	err := s.service.ChangePassword(c.Request().Context(), caller(c), body.CurrentPassword, body.NewPassword)
+	if err != nil {
+		return renameField(err, "password", "new_password")
+	}
+	return c.NoContent(http.StatusNoContent)
+}
+
+// renameField calls a refused field by the name that it has in this request.
+func renameField(err error, from, to string) error {
+	refusal, ok := errors.AsType[*secerr.Error](err)
+	if !ok {
+		return err
+	}
+	renamed := *refusal
+	renamed.Fields = slices.Clone(refusal.Fields)
+	for i := range renamed.Fields {
+		if renamed.Fields[i].Field == from {
+			renamed.Fields[i].Field = to
+		}
+	}
+	return &renamed
 }
 
 type factorJSON struct {

@@ -148,7 +148,7 @@ func (s *Server) formProblem(c echo.Context, p *views.Page, err error) (int, err
 
 // fieldLabels are the names of the fields as the pages show them.
 var fieldLabels = map[string]string{
-	"email": "E-mail address", "password": "Password", "password_confirm": "Password, once more", "code": "Code",
+	"email": "E-mail address", "password": "Password", "password_confirm": "Password, once more", "current_password": "Current password", "code": "Code",
 	"name": "Name", "scopes": "Scopes", "expires_in_days": "Expires", "networks": "Networks",
 	"event_type": "Type", "severity": "Severity", "success": "Outcome", "ip": "Address", "since": "From", "until": "Until", "q": "Search",
 }

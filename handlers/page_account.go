@@ -13,14 +13,44 @@ import (
 	"patronus.internal/dashboard/views"
 )
 
-// pageAccount shows who one is.
+// pageAccount shows who one is, and the form for another password.
 func (s *Server) pageAccount(c echo.Context) error {
+	page := s.page(c, "Account", views.MenuAccount)
+	if c.QueryParam("done") == "password-changed" {
+		page.Notice = "Your password is changed, and you are signed out everywhere else."
+	}
+	return s.renderAccount(c, http.StatusOK, page)
+}
+
+func (s *Server) renderAccount(c echo.Context, status int, page views.Page) error {
 	who := caller(c)
-	props := views.AccountProps{Page: s.page(c, "Account", views.MenuAccount), CreatedAt: who.User.CreatedAt, MFAEnabled: who.User.MFAEnabled}
+	props := views.AccountProps{Page: page, CreatedAt: who.User.CreatedAt, MFAEnabled: who.User.MFAEnabled,
+		MinLength: s.service.MinPasswordLength(who.User.MFAEnabled)}
 	for _, p := range who.Permissions() {
 		props.Permissions = append(props.Permissions, string(p))
 	}
-	return s.render(c, http.StatusOK, views.Account(props))
+	return s.render(c, status, views.Account(props))
+}
+
+// submitChangePassword sets another password.
+func (s *Server) submitChangePassword(c echo.Context) error {
+	form, err := parseForm(c)
+	if err != nil {
+		return err
+	}
+	if err = newPasswordForm(form, field{"current_password", form.One("current_password")}); err == nil {
+		err = s.service.ChangePassword(c.Request().Context(), caller(c),
+			secret.NewText(form.One("current_password")), secret.NewText(form.One("password")))
+		if err == nil {
+			return c.Redirect(http.StatusSeeOther, "/account?done=password-changed")
+		}
+	}
+	page := s.page(c, "Account", views.MenuAccount)
+	status, err := s.formProblem(c, &page, err)
+	if err != nil {
+		return err
+	}
+	return s.renderAccount(c, status, page)
 }
 
 // pageMFA shows the second factor, or the enrolment under way.

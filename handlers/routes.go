@@ -56,6 +56,7 @@ func (s *Server) api() []route {
 		{post, "/api/v1/auth/nonce", anyone, "", limitAuthenticated, false, s.apiNonce},
 
 		{get, "/api/v1/me", anyone, "", limitAuthenticated, true, s.apiMe},
+		{post, "/api/v1/me/password", person, "", limitAuthenticated, false, s.apiChangePassword},
 		{get, "/api/v1/mfa", person, "", limitAuthenticated, true, s.apiMFA},
 		{post, "/api/v1/mfa/totp", person, "", limitAuthenticated, true, s.apiBeginTOTP},
 		{post, "/api/v1/mfa/totp/verify", person, "", limitAuthenticated, true, s.apiVerifyTOTP},
@@ -100,6 +101,7 @@ func (s *Server) pages() []route {
 		{post, "/api-keys", person, "", limitAuthenticated, false, s.submitCreateKey},
 		{post, "/api-keys/:id/revoke", person, "", limitAuthenticated, false, s.submitRevokeKey},
 		{get, "/account", person, "", limitAuthenticated, true, s.pageAccount},
+		{post, "/account/password", person, "", limitAuthenticated, false, s.submitChangePassword},
 		{get, "/account/sessions", person, "", limitAuthenticated, false, s.pageSessions},
 		{post, "/account/sessions/:id/end", person, "", limitAuthenticated, false, s.submitEndSession},
 		{post, "/account/sessions/end-others", person, "", limitAuthenticated, false, s.submitEndOtherSessions},

@@ -30,7 +30,10 @@ func (s *Service) Nonce(ctx context.Context, c Caller, action string, p Proof) (
 	}
 	passwordOK := true
 	if c.Key == nil {
-		if passwordOK, err = s.provePassword(ctx, c, p); err != nil {
+		if err := s.checkProof(c, p); err != nil {
+			return secret.Text{}, err
+		}
+		if passwordOK, err = s.provePassword(ctx, c, p.Password); err != nil {
 			return secret.Text{}, err
 		}
 	}
@@ -67,8 +70,8 @@ func (s *Service) Nonce(ctx context.Context, c Caller, action string, p Proof) (
 	return nonce, nil
 }
 
-// provePassword checks the form of a proof and its password.
-func (s *Service) provePassword(ctx context.Context, c Caller, p Proof) (bool, error) {
+// checkProof refuses a proof that lacks a part, before anything is hashed.
+func (s *Service) checkProof(c Caller, p Proof) error {
 	var fields []secerr.Field
 	if p.Password.Empty() {
 		fields = append(fields, secerr.Field{Field: "password", Detail: "Give your password to confirm this."})
@@ -77,9 +80,14 @@ func (s *Service) provePassword(ctx context.Context, c Caller, p Proof) (bool, e
 		fields = append(fields, secerr.Field{Field: "code", Detail: "Give a code of your second factor to confirm this."})
 	}
 	if fields != nil {
-		return false, secerr.InvalidFields(fields...)
+		return secerr.InvalidFields(fields...)
 	}
-	pw, err := password.Normalize(p.Password)
+	return nil
+}
+
+// provePassword reports whether it is the caller's password.
+func (s *Service) provePassword(ctx context.Context, c Caller, pw secret.Text) (bool, error) {
+	pw, err := password.Normalize(pw)
 	if err != nil {
 		return false, err
 	}

@@ -227,6 +227,7 @@ type AccountProps struct {
 	Permissions []string
 	MFAEnabled  bool
 	CreatedAt   time.Time // the zero time is not shown
+	MinLength   int       // characters of a new password
 }
 
 // SessionsProps is the devices that a person is signed in on.

@@ -65,6 +65,7 @@ func pages() map[string]templ.Component {
 		"audit refused":         Audit(AuditProps{Page: refused(in, "event_type", "severity", "success", "email", "ip", "since", "until", "q"), Filter: AuditFilter{IP: hostile}}),
 		"event":                 AuditEvent(AuditEventProps{Page: in, Event: event, UserAgent: hostile, Details: []KeyValue{{hostile, hostile}}}),
 		"account":               Account(AccountProps{Page: in, Permissions: []string{"audit:read"}, CreatedAt: now, MFAEnabled: true}),
+		"account refused":       Account(AccountProps{Page: refused(in, "current_password", "password", "password_confirm"), MinLength: 15}),
 		"sessions":              Sessions(SessionsProps{Page: in, Sessions: []SessionRow{{ID: "1", Device: hostile, IP: "192.0.2.1", CreatedAt: before, LastSeenAt: now, Current: true, Kind: "browser"}, {ID: "2", Kind: "api"}}}),
 		"sessions alone":        Sessions(SessionsProps{Page: in, Sessions: []SessionRow{{ID: "1", Current: true}}}),
 		"mfa":                   MFA(MFAProps{Page: must}),

@@ -112,11 +112,21 @@ func Create(tx *db.Tx, email, role string, hash secret.Text) (User, error) {
 	return u, nil
 }
 
-// SetPassword replaces the hash of an enabled user, or answers
-// secerr.NotFound.
-func SetPassword(tx *db.Tx, id string, hash secret.Text) error {
-	return update(tx, "UPDATE users SET password_hash = $1, password_changed_at_us = $2 WHERE id = $3 AND enabled = 1",
-		hash.Reveal(), db.Micros(tx.Now()), id)
+// SetPassword replaces the hash of an enabled user and keeps the one from
+// before in the history, of which it keeps the newest history. When the account
+// is not any more as u has it, it answers secerr.Conflict: what the new
+// password was checked against has changed.
+func SetPassword(tx *db.Tx, u User, hash secret.Text, history int64) error {
+	if err := keepPassword(tx, u.ID, history); err != nil {
+		return err
+	}
+	err := update(tx, `UPDATE users SET password_hash = $1, password_changed_at_us = $2
+		WHERE id = $3 AND enabled = 1 AND COALESCE(password_hash, '') = $4`,
+		hash.Reveal(), db.Micros(tx.Now()), u.ID, u.PasswordHash.Reveal())
+	if secerr.Is(err, secerr.NotFound) {
+		return secerr.Wrap(secerr.Conflict, "The account has changed in the meantime. Try again.", err)
+	}
+	return err
 }
 
 // SignedIn notes the time of a sign-in, provided that the account is still
