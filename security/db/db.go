@@ -22,8 +22,6 @@ import (
 	"sync"
 	"time"
 
-	sqlite3 "github.com/mattn/go-sqlite3"
-
 	"patronus.internal/dashboard/migrations"
 )
 
@@ -52,12 +50,10 @@ type Options struct {
 
 // DB is an open database. It is safe for concurrent use.
 type DB struct {
-	pool       *sql.DB
-	writing    *sql.DB
-	writer     *writer
-	statements statementCache
-	close      sync.Once
-	closeErr   error
+	pool     *sql.DB
+	writer   *writer
+	close    sync.Once
+	closeErr error
 }
 
 // Open opens the file, or makes it, with mode 0600. It checks that the file is
@@ -83,43 +79,28 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if o.migrations == nil {
 		o.migrations = migrations.SQLite()
 	}
-	writing, err := prepareFile(ctx, o)
-	if err != nil {
+	if err := prepareFile(ctx, o); err != nil {
 		return nil, err
 	}
-	d := &DB{writing: writing, statements: statementCache{by: make(map[string]*sql.Stmt)}}
-	if err := d.start(ctx, o); err != nil {
-		return nil, errors.Join(err, writing.Close())
+	w := &writer{
+		handle: sql.OpenDB(connector{dsn: dsn(o), writer: true}),
+		now:    o.Now, ids: newIDSource(o.Rand), log: o.Log,
+		queue: make(chan *job, o.QueueSize), ended: make(chan struct{}),
 	}
-	return d, nil
-}
-
-// start opens the pool and sets the writer going.
-func (d *DB) start(ctx context.Context, o Options) (err error) {
-	if d.pool, err = sql.Open("sqlite3", dsn(o, "mode=ro", "_query_only=1")); err != nil {
-		return fmt.Errorf("db: open the read pool: %w", err)
+	// The writer comes first and goes last: the read-only connections need the
+	// side files that it makes.
+	if err := w.connect(); err != nil {
+		return nil, errors.Join(fmt.Errorf("db: open the writer: %w", err), w.handle.Close())
 	}
+	pool := sql.OpenDB(connector{dsn: dsn(o, "mode=ro", "_query_only=1")})
 	// Reads are short and run on the processor; twice the cores keeps them
 	// busy while one waits for the disk. Idle ones stay open, since opening
 	// one costs more than a read.
 	readers := max(4, 2*runtime.NumCPU())
-	d.pool.SetMaxOpenConns(readers)
-	d.pool.SetMaxIdleConns(readers)
-	w := &writer{now: o.Now, ids: newIDSource(o.Rand), log: o.Log, queue: make(chan *job, o.QueueSize),
-		ended: make(chan struct{}), statements: make(map[string]*sql.Stmt)}
-	if w.conn, err = d.writing.Conn(ctx); err != nil {
-		return errors.Join(fmt.Errorf("db: open the writer: %w", err), d.pool.Close())
-	}
-	err = w.conn.Raw(func(driverConn any) error {
-		w.raw = driverConn.(*sqlite3.SQLiteConn)
-		return nil
-	})
-	if err != nil {
-		return errors.Join(fmt.Errorf("db: open the writer: %w", err), w.conn.Close(), d.pool.Close())
-	}
-	d.writer = w
+	pool.SetMaxOpenConns(readers)
+	pool.SetMaxIdleConns(readers)
 	go w.run()
-	return nil
+	return &DB{pool: pool, writer: w}, nil
 }
 
 // Close lets what was accepted finish and closes the file. It may be called
@@ -127,20 +108,21 @@ func (d *DB) start(ctx context.Context, o Options) (err error) {
 func (d *DB) Close() error {
 	d.close.Do(func() {
 		d.writer.stop()
-		errs := []error{d.pool.Close()}
-		for _, statement := range d.writer.statements {
-			errs = append(errs, statement.Close())
-		}
-		d.closeErr = errors.Join(append(errs, d.writer.conn.Close(), d.writing.Close())...)
+		d.closeErr = errors.Join(d.pool.Close(), d.writer.disconnect(), d.writer.handle.Close())
 	})
 	return d.closeErr
 }
 
+// keptStatements is how many prepared statements each connection keeps, the
+// most recently used ones. The texts are constants of the program, a few dozen,
+// but for the filters of lists, of which a day sees a few.
+const keptStatements = 128
+
 // dsn is the file as a URI with the settings that every connection needs:
 // given here they reach each connection that a pool opens.
 func dsn(o Options, extra ...string) string {
-	uri := fmt.Sprintf("file:%s?_journal_mode=WAL&_synchronous=FULL&_foreign_keys=1&_secure_delete=1&_busy_timeout=%d",
-		uriPath(o.Path), o.BusyTimeout.Milliseconds())
+	uri := fmt.Sprintf("file:%s?_journal_mode=WAL&_synchronous=FULL&_foreign_keys=1&_secure_delete=1&_busy_timeout=%d&_stmt_cache_size=%d",
+		uriPath(o.Path), o.BusyTimeout.Milliseconds(), keptStatements)
 	for _, setting := range extra {
 		uri += "&" + setting
 	}

@@ -27,7 +27,7 @@ func LatestSchema() int64 {
 func (d *DB) SchemaVersion(ctx context.Context) (int64, error) {
 	var version int64
 	if err := d.Read(ctx).QueryRow(selectVersion).Scan(&version); err != nil {
-		return 0, fmt.Errorf("db: schema version: %w", storageFailure(err))
+		return 0, fmt.Errorf("db: schema version: %w", err)
 	}
 	return version, nil
 }
@@ -43,7 +43,13 @@ func latest(files fs.FS) (int64, error) {
 }
 
 // migrate brings the schema up to date, after a backup of what was there.
-func migrate(ctx context.Context, handle *sql.DB, o Options) error {
+func migrate(ctx context.Context, o Options) (err error) {
+	handle, err := sql.Open("sqlite3", dsn(o))
+	if err != nil {
+		return fmt.Errorf("db: open: %w", err)
+	}
+	defer func() { err = errors.Join(err, handle.Close()) }()
+	handle.SetMaxOpenConns(1)
 	known, err := latest(o.migrations)
 	if err != nil {
 		return err
@@ -63,7 +69,8 @@ func migrate(ctx context.Context, handle *sql.DB, o Options) error {
 			return err
 		}
 	}
-	provider, err := goose.NewProvider(goose.DialectSQLite3, handle, o.migrations)
+	provider, err := goose.NewProvider(goose.DialectSQLite3, handle, o.migrations,
+		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
 	if err != nil {
 		return fmt.Errorf("db: read the migrations: %w", err)
 	}
@@ -88,29 +95,45 @@ func currentVersion(ctx context.Context, handle *sql.DB) (version int64, err err
 }
 
 // backup copies the database before a migration changes it, and checks the
-// copy.
-func backup(ctx context.Context, handle *sql.DB, o Options, version int64) error {
+// copy. It has its name only once it is whole and on disk.
+func backup(ctx context.Context, handle *sql.DB, o Options, version int64) (err error) {
 	folder := backupFolder(o.Path)
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return fmt.Errorf("db: make the folder for the backup: %w", err)
 	}
 	name := filepath.Join(folder, fmt.Sprintf("patronus-schema%d-%s.db", version, o.Now().UTC().Format("20060102T150405.000000Z")))
+	partial := name + ".partial"
 	// SQLite fills an empty file; made here it is readable by its owner alone.
-	file, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	file, err := os.OpenFile(partial, os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
 	if err != nil {
 		return fmt.Errorf("db: make the backup: %w", err)
 	}
-	if err := file.Close(); err != nil {
-		return fmt.Errorf("db: make the backup: %w", err)
+	defer func() {
+		err = errors.Join(err, file.Close())
+		if err != nil {
+			err = errors.Join(err, os.Remove(partial))
+		}
+	}()
+	if _, err := handle.ExecContext(ctx, "VACUUM INTO $1", partial); err != nil {
+		return fmt.Errorf("db: back up before the migration; nothing was changed: %w", err)
 	}
-	if _, err := handle.ExecContext(ctx, "VACUUM INTO $1", name); err != nil {
-		return fmt.Errorf("db: back up before the migration: %w", err)
+	if err := verifyBackup(ctx, partial); err != nil {
+		return fmt.Errorf("db: the backup before the migration is not good; nothing was changed: %w", err)
 	}
-	if err := verifyBackup(ctx, name); err != nil {
-		return fmt.Errorf("db: the backup before the migration is not good: %w", err)
+	if err := errors.Join(file.Sync(), os.Rename(partial, name), syncFolder(folder)); err != nil {
+		return fmt.Errorf("db: keep the backup before the migration; nothing was changed: %w", err)
 	}
 	o.Log.InfoContext(ctx, "the database was backed up before its migration", "file", name)
 	return nil
+}
+
+// syncFolder makes the names in a folder survive a loss of power.
+func syncFolder(path string) error {
+	folder, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(folder.Sync(), folder.Close())
 }
 
 func verifyBackup(ctx context.Context, name string) (err error) {

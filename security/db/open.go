@@ -2,6 +2,7 @@ package db
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	sqlite3 "github.com/mattn/go-sqlite3"
 )
@@ -25,35 +27,40 @@ const header = "SQLite format 3\x00"
 // would keep the first answer waiting.
 const fullCheck = 16 << 20
 
-// prepareFile makes or checks the file, migrates it and returns the handle of
-// the writer, which has one connection.
-func prepareFile(ctx context.Context, o Options) (*sql.DB, error) {
+// prepareFile makes or checks the file and migrates it.
+func prepareFile(ctx context.Context, o Options) error {
 	unlock, err := lockFile(ctx, o.Path+".lock")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer unlock()
-	size, err := touchFile(o.Path)
+	size, err := touchFile(o)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	handle, err := sql.Open("sqlite3", dsn(o))
+	if err := inspect(ctx, o, size); err != nil {
+		return damagedOr(o.Path, err)
+	}
+	return damagedOr(o.Path, migrate(ctx, o))
+}
+
+// inspect looks at the file through a connection that has none of our settings:
+// what is refused keeps even its journal mode.
+func inspect(ctx context.Context, o Options, size int64) (err error) {
+	handle, err := sql.Open("sqlite3", fmt.Sprintf("file:%s?mode=rw&_busy_timeout=%d", uriPath(o.Path), o.BusyTimeout.Milliseconds()))
 	if err != nil {
-		return nil, fmt.Errorf("db: open: %w", err)
+		return fmt.Errorf("db: open: %w", err)
 	}
+	defer func() { err = errors.Join(err, handle.Close()) }()
 	handle.SetMaxOpenConns(1)
-	if err = checkFile(ctx, handle, o, size); err == nil {
-		err = migrate(ctx, handle, o)
-	}
-	if err != nil {
-		return nil, errors.Join(damagedOr(o.Path, err), handle.Close())
-	}
-	return handle, nil
+	return checkFile(ctx, handle, o, size)
 }
 
 // touchFile makes the file, readable by its owner alone, when it is absent, and
-// returns its size. SQLite gives its side files the same mode.
-func touchFile(path string) (size int64, err error) {
+// returns its size. SQLite gives its side files the same mode, so one that was
+// restored with a wider mode is closed to others first.
+func touchFile(o Options) (size int64, err error) {
+	path := o.Path
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	switch {
 	case errors.Is(err, fs.ErrPermission):
@@ -69,6 +76,12 @@ func touchFile(path string) (size int64, err error) {
 	if !info.Mode().IsRegular() {
 		return 0, fmt.Errorf("the database %s is not a plain file", path)
 	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		if err := file.Chmod(0o600); err != nil {
+			return 0, fmt.Errorf("the database %s can be read by other accounts of this host (mode %04o). Make it yours alone: chmod 600 (%w)", path, mode, err)
+		}
+		o.Log.Warn("the database could be read by other accounts of this host; it no longer can", "file", path, "mode", fmt.Sprintf("%04o", mode))
+	}
 	start := make([]byte, len(header))
 	n, err := io.ReadFull(file, start)
 	if err == io.EOF { // empty: new
@@ -83,7 +96,9 @@ func touchFile(path string) (size int64, err error) {
 // checkFile refuses a database of another program and a damaged one.
 func checkFile(ctx context.Context, handle *sql.DB, o Options, size int64) error {
 	var tables, id int
-	if err := handle.QueryRowContext(ctx, "SELECT COUNT(*) FROM sqlite_schema").Scan(&tables); err != nil {
+	// The list of migrations is made before the first of them marks the file:
+	// a start that was cut off in between left only that.
+	if err := handle.QueryRowContext(ctx, "SELECT COUNT(*) FROM sqlite_schema WHERE type = 'table' AND name NOT IN ('goose_db_version', 'sqlite_sequence')").Scan(&tables); err != nil {
 		return err
 	}
 	if err := handle.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err != nil {
@@ -93,7 +108,7 @@ func checkFile(ctx context.Context, handle *sql.DB, o Options, size int64) error
 		return fmt.Errorf("%s is a database of another program. Choose another folder with --data-dir", o.Path)
 	}
 	if size > fullCheck {
-		return nil
+		return sampleTables(ctx, handle)
 	}
 	var verdict string
 	if err := handle.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&verdict); err != nil {
@@ -101,6 +116,34 @@ func checkFile(ctx context.Context, handle *sql.DB, o Options, size int64) error
 	}
 	if verdict != "ok" {
 		return damaged(o.Path, errors.New(verdict))
+	}
+	return nil
+}
+
+// sampleTables reads the first row of each table: that finds a file that was cut
+// off or overwritten at its beginning, at the cost of a few pages.
+func sampleTables(ctx context.Context, handle *sql.DB) error {
+	rows, err := handle.QueryContext(ctx, "SELECT name FROM sqlite_schema WHERE type = 'table'")
+	if err != nil {
+		return err
+	}
+	var names []string
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return errors.Join(err, rows.Close())
+		}
+		names = append(names, name)
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return err
+	}
+	for _, name := range names {
+		quoted := `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
+		var there bool
+		if err := handle.QueryRowContext(ctx, "SELECT EXISTS (SELECT * FROM "+quoted+")").Scan(&there); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -120,14 +163,7 @@ func damagedOr(path string, err error) error {
 
 func damaged(path string, cause error) error {
 	return fmt.Errorf("the database %s is damaged or not a database. Nothing was changed. Move it away together with the files beside it that begin with the same name, and put a backup in its place (%w)",
-		path, cmpOr(cause, errors.New("the file does not begin as one")))
-}
-
-func cmpOr(err, otherwise error) error {
-	if err != nil {
-		return err
-	}
-	return otherwise
+		path, cmp.Or(cause, errors.New("the file does not begin as one")))
 }
 
 // backupFolder is where the copies from before a migration are.

@@ -80,7 +80,14 @@ func TestForeignFilesAreRefused(t *testing.T) {
 	if err := errors.Join(err, other.Close()); err != nil {
 		t.Fatal(err)
 	}
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
 	refused(t, Options{Path: path}, "database of another program")
+	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, before) {
+		t.Errorf("the file was changed, %v", err)
+	}
 	refused(t, Options{Path: t.TempDir()}, "directory")
 }
 
@@ -230,4 +237,87 @@ func TestSettingsReachEveryConnection(t *testing.T) {
 	if err := nest(4); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestStartCutOffEarly: a start that was killed between the list of migrations
+// and the first of them is made good by the next.
+func TestStartCutOffEarly(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "patronus.db")
+	if err := openAt(t, Options{Path: path}).Close(); err != nil {
+		t.Fatal(err)
+	}
+	handle, err := sql.Open("sqlite3", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var statements string
+	err = handle.QueryRow("SELECT sql FROM sqlite_schema WHERE name = 'goose_db_version'").Scan(&statements)
+	if err := errors.Join(err, handle.Close()); err != nil {
+		t.Fatal(err)
+	}
+	path = filepath.Join(t.TempDir(), "patronus.db")
+	if handle, err = sql.Open("sqlite3", path); err != nil {
+		t.Fatal(err)
+	}
+	_, err = handle.Exec(statements + "; INSERT INTO goose_db_version (version_id, is_applied) VALUES (0, 1)")
+	if err := errors.Join(err, handle.Close()); err != nil {
+		t.Fatal(err)
+	}
+	version, err := openAt(t, Options{Path: path}).SchemaVersion(context.Background())
+	if err != nil || version != LatestSchema() {
+		t.Errorf("schema %d, %v", version, err)
+	}
+}
+
+// TestWideModeIsNarrowed: a restored file that others may read is closed to
+// them before anything new is written beside it.
+func TestWideModeIsNarrowed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "patronus.db")
+	if err := errors.Join(openAt(t, Options{Path: path}).Close(), os.Chmod(path, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	openAt(t, Options{Path: path})
+	for _, name := range []string{path, path + "-wal", path + "-shm"} {
+		if info, err := os.Stat(name); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", name, info, err)
+		}
+	}
+}
+
+// TestLargeFileIsSampled: in a file that is too large to be checked page by
+// page each start still looks into every table.
+func TestLargeFileIsSampled(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "patronus.db")
+	d := openAt(t, Options{Path: path})
+	for i := range 24 {
+		err := d.Write(context.Background(), func(tx *Tx) error {
+			_, err := tx.Exec("INSERT INTO jobs (id, body) VALUES ($1, hex(zeroblob(500000)))", i)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var root, page int64
+	err := errors.Join(d.Read(context.Background()).QueryRow("SELECT rootpage FROM sqlite_schema WHERE name = 'jobs'").Scan(&root),
+		d.Read(context.Background()).QueryRow("PRAGMA page_size").Scan(&page), d.Close())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := openAt(t, Options{Path: path}).Close(); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := file.Stat()
+	if err != nil || info.Size() <= fullCheck {
+		t.Fatalf("%d bytes are not large, %v", info.Size(), err)
+	}
+	_, err = file.WriteAt(bytes.Repeat([]byte{0x5a}, int(page)), (root-1)*page)
+	if err := errors.Join(err, file.Close()); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, Options{Path: path}, "is damaged or not a database")
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -19,16 +20,26 @@ type Reader interface {
 }
 
 // Tx is one change on its way to disk. It is for the closure that it was given
-// to, on that goroutine, and dead when the closure returns.
+// to and dead when the closure returns: from then on every method that runs a
+// statement, and every row still open, answers with an error.
+//
+// A broken constraint undoes its own statement and may be handled. Any other
+// error of the storage ends the change: nothing more runs, and Write returns
+// that error even if the closure does not.
 type Tx struct {
 	writer *writer
 	now    time.Time
+
+	mu     sync.Mutex // a statement never straddles the end
 	over   bool
+	rows   context.Context // of what Query returns; made when it is first needed
+	cancel context.CancelFunc
 }
 
 var (
-	errOver = errors.New("db: the transaction is over")
-	errGone = errors.New("db: the engine rolled the transaction back")
+	errOver    = errors.New("db: the transaction is over")
+	errGone    = errors.New("db: the engine rolled the transaction back")
+	errControl = errors.New("db: a change neither begins nor ends a transaction")
 )
 
 // Now is the time of the transaction in UTC, to the microsecond: the same for
@@ -36,51 +47,84 @@ var (
 func (t *Tx) Now() time.Time { return t.now }
 
 // NewID is a UUIDv7 (RFC 9562 §5.7) of the transaction's time. Ids made by one
-// process sort in the order in which they were made.
+// process sort in the order in which they were made as long as its clock does
+// not go back.
 func (t *Tx) NewID() (string, error) { return t.writer.ids.next(t.now) }
 
 // Exec runs a statement that returns no rows.
 func (t *Tx) Exec(query string, args ...any) (sql.Result, error) {
-	statement, err := t.statement(query)
-	if err != nil {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.refuse(query); err != nil {
 		return nil, err
 	}
-	return statement.ExecContext(context.Background(), args...)
+	return t.writer.conn.ExecContext(context.Background(), query, args...)
 }
 
-// Query runs a statement that returns rows. The closure closes them before it
-// returns.
+// Query runs a statement that returns rows. The closure closes them; rows that
+// it forgets are closed with it.
 func (t *Tx) Query(query string, args ...any) (*sql.Rows, error) {
-	statement, err := t.statement(query)
-	if err != nil {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.refuse(query); err != nil {
 		return nil, err
 	}
-	return statement.QueryContext(context.Background(), args...)
+	return t.writer.conn.QueryContext(t.untilEnd(), query, args...)
 }
 
 // QueryRow runs a statement that returns at most one row; its error comes with
 // Scan.
 func (t *Tx) QueryRow(query string, args ...any) *sql.Row {
-	statement, err := t.statement(query)
-	if err != nil {
-		// Only a context that has ended makes a row out of an error.
-		ended, cancel := context.WithCancel(context.Background())
-		cancel()
-		return t.writer.conn.QueryRowContext(ended, query, args...)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.refuse(query); err != nil {
+		return refusedRow(err)
 	}
-	return statement.QueryRowContext(context.Background(), args...)
+	return t.writer.conn.QueryRowContext(t.untilEnd(), query, args...)
 }
 
-// statement refuses to run anything when the transaction is not there any
-// more: it would commit by itself.
-func (t *Tx) statement(query string) (*sql.Stmt, error) {
-	switch {
-	case t.over:
-		return nil, errOver
-	case t.writer.raw.AutoCommit():
-		return nil, errGone
+// refuse says why a statement must not run.
+func (t *Tx) refuse(query string) error {
+	if t.over {
+		return errOver
 	}
-	return t.writer.prepare(query)
+	if err := t.writer.engine.failed(); err != nil {
+		return err
+	}
+	if controls(query) {
+		return errControl
+	}
+	return nil
+}
+
+// untilEnd is the context of rows. Its end makes database/sql give back what it
+// holds for rows that the closure forgot; Close would wait for them forever.
+func (t *Tx) untilEnd() context.Context {
+	if t.rows == nil {
+		t.rows, t.cancel = context.WithCancel(context.Background())
+	}
+	return t.rows
+}
+
+// end makes the transaction unusable, once a statement that is running is done.
+func (t *Tx) end() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.over = true
+	if t.cancel != nil {
+		t.cancel()
+	}
+}
+
+// controls reports whether a statement would act on the transaction of the
+// whole batch, where other callers' changes are.
+func controls(query string) bool {
+	word, _, _ := strings.Cut(strings.TrimLeft(query, " \t\r\n;"), " ")
+	switch strings.ToUpper(strings.TrimRight(word, "\t\r\n;")) {
+	case "BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE":
+		return true
+	}
+	return false
 }
 
 // idSource makes ids. It is safe for concurrent use.
@@ -97,5 +141,8 @@ func (s *idSource) next(at time.Time) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	id, err := s.generator.NewV7AtTime(at)
-	return id.String(), err
+	if err != nil {
+		return "", err
+	}
+	return id.String(), nil
 }

@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,8 +12,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	sqlite3 "github.com/mattn/go-sqlite3"
 
 	"patronus.internal/dashboard/security/secerr"
 )
@@ -39,18 +38,17 @@ type job struct {
 
 // writer owns the one connection that writes.
 type writer struct {
-	conn  *sql.Conn
-	raw   *sqlite3.SQLiteConn // the same connection, to ask for its state
-	now   func() time.Time
-	ids   *idSource
-	log   *slog.Logger
-	queue chan *job
-	ended chan struct{}
+	handle *sql.DB
+	conn   *sql.Conn // nil after it was given up
+	engine *engine   // the same connection, to ask for its state
+	now    func() time.Time
+	ids    *idSource
+	log    *slog.Logger
+	queue  chan *job
+	ended  chan struct{}
 
 	mu     sync.RWMutex // closing excludes sending
 	closed bool
-
-	statements map[string]*sql.Stmt
 }
 
 // PanicError is what the caller of a closure that panicked gets, wrapped.
@@ -67,8 +65,8 @@ func (e *PanicError) Error() string { return fmt.Sprintf("panic in a write: %v",
 // a savepoint of its own: an error or a panic of change undoes change alone.
 //
 // change runs on the writer's goroutine, one at a time: it must not wait for
-// anything (no I/O, no hashing, no other Write) and must close the rows that
-// it opens. It sees what all earlier writes did.
+// anything (no I/O, no hashing, no other Write). It sees what all earlier
+// writes did.
 //
 // The error is that of change; or ctx.Err() when ctx ended before change began,
 // and then it never runs; or secerr.Unavailable when the queue is full, another
@@ -121,9 +119,19 @@ func (w *writer) stop() {
 }
 
 func (w *writer) run() {
-	defer close(w.ended)
+	alive := true
+	defer func() {
+		if alive {
+			close(w.ended)
+			return
+		}
+		// A closure ended this goroutine (runtime.Goexit, which a failing test
+		// calls). Those who wait need another.
+		go w.run()
+	}()
 	batch := make([]*job, 0, maxBatch)
 	for first := range w.queue {
+		alive = false
 		// Callers that the last batch woke are about to come back with their
 		// next change. Letting them run first makes batches larger (measured:
 		// BenchmarkWrite64).
@@ -142,35 +150,53 @@ func (w *writer) run() {
 			}
 		}
 		w.commit(batch)
+		alive = true
 	}
 }
 
 // commit runs a batch in one transaction and answers each caller.
 func (w *writer) commit(batch []*job) {
-	if err := w.exec("BEGIN IMMEDIATE"); err != nil {
-		answerAll(batch, unavailable(err))
+	if err := w.begin(); err != nil {
+		w.abort(batch, err)
 		return
 	}
+	broken := errEnded
+	defer func() {
+		if broken != nil {
+			w.abort(batch, broken)
+		}
+	}()
 	now := w.now().UTC().Truncate(time.Microsecond)
 	outcomes := make([]error, len(batch))
 	for i, j := range batch {
 		if !j.state.CompareAndSwap(queued, running) {
 			continue
 		}
-		var broken error
-		outcomes[i], broken = w.savepoint(j, now)
-		if broken != nil {
-			w.abort(batch, broken)
+		var err error
+		if outcomes[i], err = w.savepoint(j, now); err != nil {
+			broken = err
 			return
 		}
 	}
-	if err := w.exec("COMMIT"); err != nil {
-		w.abort(batch, err)
+	if broken = w.exec("COMMIT"); broken != nil {
 		return
 	}
 	for i, j := range batch {
 		j.done <- outcomes[i]
 	}
+}
+
+var errEnded = errors.New("db: a change ended the writer's goroutine")
+
+// begin takes the write lock, on a new connection when the last one was given
+// up.
+func (w *writer) begin() error {
+	if w.conn == nil {
+		if err := w.connect(); err != nil {
+			return err
+		}
+	}
+	return w.exec("BEGIN IMMEDIATE")
 }
 
 // savepoint runs one closure. broken tells that the transaction as a whole
@@ -181,24 +207,27 @@ func (w *writer) savepoint(j *job, now time.Time) (outcome, broken error) {
 	}
 	tx := &Tx{writer: w, now: now}
 	outcome = w.call(tx, j.change)
-	tx.over = true
+	// The storage failed, whatever the closure made of it.
+	if failure := w.engine.settle(); failure != nil && !errors.Is(outcome, failure) {
+		outcome = failure
+	}
 	// A full disk and the like can make SQLite roll the whole transaction back
-	// by itself (https://sqlite.org/lang_transaction.html §2.3), whatever the
-	// closure made of the error. Then there is no savepoint to go back to or
-	// to release, and the batch is broken.
+	// by itself (https://sqlite.org/c3ref/get_autocommit.html). Then there is
+	// no savepoint to go back to or to release, and the batch is broken.
 	if outcome != nil {
 		if err := w.exec("ROLLBACK TO change"); err != nil {
-			return nil, err
+			return nil, errors.Join(outcome, err)
 		}
 	}
 	if err := w.exec("RELEASE change"); err != nil {
 		return nil, err
 	}
-	return storageFailure(outcome), nil
+	return outcome, nil
 }
 
 // call turns a panic of the closure into its error.
 func (w *writer) call(tx *Tx, change func(*Tx) error) (err error) {
+	defer tx.end()
 	defer func() {
 		if v := recover(); v != nil {
 			p := &PanicError{Value: v, Stack: debug.Stack()}
@@ -210,11 +239,21 @@ func (w *writer) call(tx *Tx, change func(*Tx) error) (err error) {
 }
 
 // abort undoes the whole batch. Nobody in it can be told that their change is
-// on disk, so everybody is told that it is not.
+// on disk, so everybody is told that it is not. A connection that does not get
+// back to where no transaction is under way is given up.
 func (w *writer) abort(batch []*job, cause error) {
-	// When SQLite has rolled back already, this says so and changes nothing.
-	rollback := w.exec("ROLLBACK")
-	w.log.Error("a transaction was undone", "error", cause, "rollback", rollback, "changes", len(batch))
+	if w.conn != nil {
+		_ = w.engine.settle()
+		var err error
+		if !w.engine.AutoCommit() {
+			err = w.exec("ROLLBACK")
+		}
+		if err != nil || w.conn.PingContext(context.Background()) != nil {
+			w.log.Error("the writer's connection was given up", "error", err)
+			_ = w.disconnect() // it is broken, and that was told
+		}
+	}
+	w.log.Error("a transaction was undone", "error", cause, "changes", len(batch))
 	answerAll(batch, unavailable(cause))
 }
 
@@ -227,26 +266,39 @@ func answerAll(batch []*job, err error) {
 }
 
 // exec runs a statement of the writer itself. It has no context of a caller:
-// one who leaves must not interrupt the transaction of the others.
+// one who leaves must not interrupt the transaction of the others. It goes
+// around database/sql, and as a query, since that is the way to the driver's
+// kept statements: two of these run for every change.
 func (w *writer) exec(query string) error {
-	statement, err := w.prepare(query)
+	rows, err := w.engine.SQLiteConn.QueryContext(context.Background(), query, nil)
+	if err == nil {
+		err = rows.Close()
+	}
+	return storageFailure(err)
+}
+
+func (w *writer) connect() error {
+	conn, err := w.handle.Conn(context.Background())
 	if err != nil {
 		return err
 	}
-	_, err = statement.ExecContext(context.Background())
-	return err
+	w.conn = conn
+	return conn.Raw(func(driverConn any) error {
+		w.engine = driverConn.(*engine)
+		return nil
+	})
 }
 
-// prepare keeps every statement for the life of the connection. The texts are
-// constants of the program, so there are a few dozen.
-func (w *writer) prepare(query string) (*sql.Stmt, error) {
-	if statement, ok := w.statements[query]; ok {
-		return statement, nil
+// disconnect closes the connection for good; database/sql would keep it.
+func (w *writer) disconnect() error {
+	if w.conn == nil {
+		return nil
 	}
-	statement, err := w.conn.PrepareContext(context.Background(), query)
-	if err != nil {
-		return nil, err
+	conn := w.conn
+	w.conn = nil
+	err := conn.Raw(func(any) error { return driver.ErrBadConn })
+	if errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) {
+		return nil
 	}
-	w.statements[query] = statement
-	return statement, nil
+	return err
 }
