@@ -51,7 +51,7 @@ func Load(path string, o Options) (*Ring, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the keys in %s cannot be used: %w. Put a backup of the file in its place; without its keys nobody's authenticator app can be checked", path, err)
 	}
-	return &Ring{contents: parsed, random: o.Rand}, nil
+	return &Ring{contents: &parsed, random: o.Rand}, nil
 }
 
 // read refuses a file whose keys others may know already. Where the path is a

@@ -110,7 +110,7 @@ func TestOlderKeysStillOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	oldKID, oldKey := before.Signing()
-	c, newer := before.contents, load(t, filepath.Join(t.TempDir(), "keys.json")).contents
+	c, newer := *before.contents, load(t, filepath.Join(t.TempDir(), "keys.json")).contents
 	retired := c.SigningKeys[0].CreatedAt
 	c.SigningKeys = append([]signingKey{c.SigningKeys[0]}, newer.SigningKeys...)
 	c.SigningKeys[0].RetiredAt = &retired
@@ -284,7 +284,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		r := &Ring{contents: c, random: bytes.NewReader(make([]byte, nonceLength))}
+		r := &Ring{contents: &c, random: bytes.NewReader(make([]byte, nonceLength))}
 		if _, key := r.Signing(); len(key) != keyLength {
 			t.Errorf("a key of %d bytes", len(key))
 		}

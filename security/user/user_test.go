@@ -152,28 +152,75 @@ func TestList(t *testing.T) {
 	}
 }
 
+// set replaces a user's password, as long as the account is as u has it.
+func (s *store) set(u User, hash string, history int64) error {
+	return s.try(func(tx *db.Tx) error { return SetPassword(tx, u, secret.NewText(hash), history) })
+}
+
 func TestSetPassword(t *testing.T) {
 	s := open(t)
 	ann, bob := s.create("ann@example.org", ""), s.create("bob@example.org", "bobs")
 	if !ann.PasswordHash.Empty() {
 		t.Error("she has a password before she set one")
 	}
-	set := func(id, hash string) error {
-		return s.try(func(tx *db.Tx) error { return SetPassword(tx, id, secret.NewText(hash)) })
-	}
-	if err := set(ann.ID, "anns"); err != nil {
+	if err := s.set(ann, "anns", 5); err != nil {
 		t.Fatal(err)
 	}
 	s.disable(bob.ID)
-	for _, id := range []string{bob.ID, "nobody"} {
-		if err := set(id, "new"); !secerr.Is(err, secerr.NotFound) {
-			t.Errorf("%s: %v", id, err)
+	for name, u := range map[string]User{"changed in the meantime": ann, "disabled": bob, "nobody": {ID: "nobody"}} {
+		if err := s.set(u, "new", 5); !secerr.Is(err, secerr.Conflict) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 	for id, want := range map[string]string{ann.ID: "anns", bob.ID: "bobs"} {
 		if u, err := ByID(s.read(), id); err != nil || u.PasswordHash.Reveal() != want {
 			t.Errorf("the hash is %q, want %q (%v)", u.PasswordHash.Reveal(), want, err)
 		}
+		if past := s.past(id, 5); past != "" {
+			t.Errorf("a refusal leaves %q in the history", past)
+		}
+	}
+}
+
+// past is the history of a user, newest first.
+func (s *store) past(userID string, limit int64) string {
+	s.Helper()
+	past, err := PastPasswords(s.read(), userID, limit)
+	if err != nil {
+		s.Fatal(err)
+	}
+	var hashes []string
+	for _, hash := range past {
+		hashes = append(hashes, hash.Reveal())
+	}
+	return strings.Join(hashes, " ")
+}
+
+func TestPastPasswords(t *testing.T) {
+	s := open(t)
+	other := s.create("bob@example.org", "bobs")
+	if err := s.set(other, "bobs-second", 5); err != nil {
+		t.Fatal(err)
+	}
+	ann := s.create("ann@example.org", "")
+	for _, c := range []struct {
+		hash string
+		keep int64
+		want string
+	}{{"a", 3, ""}, {"b", 3, "a"}, {"c", 3, "b a"}, {"d", 3, "c b a"}, {"e", 3, "d c b"}, {"f", 1, "e"}, {"g", 0, ""}, {"h", 2, "g"}} {
+		if err := s.set(ann, c.hash, c.keep); err != nil {
+			t.Fatal(err)
+		}
+		ann.PasswordHash = secret.NewText(c.hash)
+		if got := s.past(ann.ID, 10); got != c.want {
+			t.Errorf("after %s, of which %d are kept: %q, want %q", c.hash, c.keep, got, c.want)
+		}
+	}
+	if got := s.past(other.ID, 10); got != "bobs" {
+		t.Errorf("the other user's history is %q", got)
+	}
+	if err := s.set(ann, "i", 2); err != nil || s.past(ann.ID, 1) != "h" {
+		t.Errorf("the newest one is %q, %v", s.past(ann.ID, 1), err)
 	}
 }
 
@@ -191,7 +238,9 @@ func TestSignedIn(t *testing.T) {
 	if err != nil || after.LastLoginAt == nil || !after.LastLoginAt.Equal(s.now) {
 		t.Errorf("%+v, %v", after, err)
 	}
-	s.write(func(tx *db.Tx) error { return SetPassword(tx, checked.ID, secret.NewText("new")) })
+	if err := s.set(checked, "new", 0); err != nil {
+		t.Fatal(err)
+	}
 	if err := signedIn(checked); !secerr.Is(err, secerr.NotFound) {
 		t.Errorf("with the password of before: %v", err)
 	}
