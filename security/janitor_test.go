@@ -5,13 +5,53 @@ import (
 	"log/slog"
 	"net/url"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"patronus.internal/dashboard/security/password"
+	"patronus.internal/dashboard/security/secerr"
 	"patronus.internal/dashboard/security/secret"
 	"patronus.internal/dashboard/security/session"
 )
+
+// TestStrongerHashingReachesOldPasswords: the first sign-in after the
+// parameters have changed stores the password anew.
+func TestStrongerHashingReachesOldPasswords(t *testing.T) {
+	ctx := context.Background()
+	dir := filepath.Join(t.TempDir(), "data")
+	pw := secret.NewText("plover kettle armistice 9")
+	hashWith := func(memory uint32) (after string) {
+		s, err := Open(ctx, Options{DataDir: dir, PublicURL: &url.URL{Scheme: "http", Host: "localhost"},
+			Hashing: password.Options{Params: password.Params{Memory: memory, Iterations: 1, Parallelism: 1}}, Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := s.Close(ctx); err != nil {
+				t.Error(err)
+			}
+		}()
+		if _, _, err := s.AddUser(ctx, "ann@example.org", "user", pw); err != nil && !secerr.Is(err, secerr.Conflict) {
+			t.Fatal(err)
+		}
+		if _, err := s.Login(ctx, Request{}, session.API, "ann@example.org", pw); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.db.Read(ctx).QueryRow("SELECT password_hash FROM users").Scan(&after); err != nil {
+			t.Fatal(err)
+		}
+		return after
+	}
+	weak := hashWith(8)
+	strong := hashWith(16)
+	if !strings.Contains(weak, "m=8,") || !strings.Contains(strong, "m=16,") {
+		t.Errorf("%s became %s", weak, strong)
+	}
+	if again := hashWith(16); again != strong {
+		t.Error("a hash of now was made anew")
+	}
+}
 
 // TestSweepRemovesWhatIsLongOver: a session that ended goes with its spent
 // tokens once nobody looks back at it; a live one stays.

@@ -54,14 +54,25 @@ func (s *Service) Login(ctx context.Context, req Request, kind session.Kind, ema
 	if err != nil {
 		return SignIn{}, err
 	}
-	u, reason, err := s.checkPassword(ctx, email, pw)
+	u, stale, reason, err := s.checkPassword(ctx, email, pw)
 	if err != nil {
 		return SignIn{}, err
+	}
+	var renewed secret.Text
+	if stale {
+		hash, err := s.hasher.Hash(ctx, pw)
+		if err != nil {
+			return SignIn{}, err
+		}
+		renewed = secret.NewText(hash)
 	}
 	var in SignIn
 	err = s.write(ctx, func(tx *db.Tx) (error, error) {
 		if reason == "" {
 			in, err = s.beginSession(tx, req, kind, u)
+			if err == nil && stale {
+				err = user.Rehash(tx, u, renewed)
+			}
 			if err == nil || !secerr.Is(err, secerr.NotFound) {
 				return nil, err
 			}
@@ -79,24 +90,25 @@ func (s *Service) Login(ctx context.Context, req Request, kind session.Kind, ema
 }
 
 // checkPassword returns the user whose password it is, or a reason for the
-// log. Every outcome costs one hash.
-func (s *Service) checkPassword(ctx context.Context, email string, pw secret.Text) (u user.User, reason string, err error) {
+// log. Every outcome costs one hash. stale tells that the password is right and
+// its hash was made with other parameters than those of now.
+func (s *Service) checkPassword(ctx context.Context, email string, pw secret.Text) (u user.User, stale bool, reason string, err error) {
 	u, err = user.ByEmail(s.db.Read(ctx), email)
 	switch {
 	case secerr.Is(err, secerr.NotFound):
-		return user.User{}, "unknown_user", s.hasher.VerifyDummy(ctx, pw)
+		return user.User{}, false, "unknown_user", s.hasher.VerifyDummy(ctx, pw)
 	case err != nil:
-		return user.User{}, "", err
+		return user.User{}, false, "", err
 	case !u.Enabled:
-		return u, "disabled", s.hasher.VerifyDummy(ctx, pw)
+		return u, false, "disabled", s.hasher.VerifyDummy(ctx, pw)
 	case u.PasswordHash.Empty():
-		return u, "no_password", s.hasher.VerifyDummy(ctx, pw)
+		return u, false, "no_password", s.hasher.VerifyDummy(ctx, pw)
 	}
-	ok, _, err := s.hasher.Verify(ctx, pw, u.PasswordHash.Reveal())
+	ok, stale, err := s.hasher.Verify(ctx, pw, u.PasswordHash.Reveal())
 	if err == nil && !ok {
 		reason = "wrong_password"
 	}
-	return u, reason, err
+	return u, stale, reason, err
 }
 
 // beginSession opens the session that follows a right password. It answers

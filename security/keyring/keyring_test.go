@@ -164,6 +164,7 @@ func TestDamagedFilesAreRefused(t *testing.T) {
 		"no keys":           `{"version": 1}`,
 		"not an object":     `[]`,
 		"a secret in place": `{"version": "` + secretKey + `"}`,
+		"a secret as name":  strings.Replace(text, `"version"`, `"`+secretKey+`": 1, "version"`, 1),
 	} {
 		if content == text {
 			t.Fatalf("%s: nothing was changed", name)
@@ -174,7 +175,7 @@ func TestDamagedFilesAreRefused(t *testing.T) {
 		_, err := Load(path, Options{})
 		if err == nil || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: %v", name, err)
-		} else if strings.Contains(err.Error(), secretKey[:8]) {
+		} else if strings.Contains(err.Error(), secretKey[8:16]) {
 			t.Errorf("%s: the refusal quotes a key: %v", name, err)
 		}
 		if after, readErr := os.ReadFile(path); readErr != nil || string(after) != content {

@@ -41,6 +41,25 @@ func TestNothingPrintsIt(t *testing.T) {
 	}
 }
 
+// TestWhatIsShownInstead: each way to print says that there is a secret, and
+// each by itself, whether or not another would have hidden it too.
+func TestWhatIsShownInstead(t *testing.T) {
+	text := NewText("hunter2-hunter2")
+	if rest := strings.TrimSpace(strings.NewReplacer(hidden, "", "*secret.Text", "", "secret.Text", "").Replace(verbs(text, &text, Text{}))); rest != "" {
+		t.Errorf("a verb prints %q", rest)
+	}
+	if got := text.String(); got != hidden {
+		t.Errorf("String is %q", got)
+	}
+	if got := slog.AnyValue(text).Resolve(); got.Kind() != slog.KindString || got.String() != hidden {
+		t.Errorf("a log gets %s %v", got.Kind(), got)
+	}
+	encoded, err := json.Marshal(map[Text]Text{text: text})
+	if err != nil || string(encoded) != `{"[hidden]":"[hidden]"}` {
+		t.Errorf("JSON is %s, %v", encoded, err)
+	}
+}
+
 func TestEqualValuesAreEqual(t *testing.T) {
 	read := NewText("old")
 	if err := read.UnmarshalText(nil); err != nil {

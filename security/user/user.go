@@ -129,6 +129,16 @@ func SetPassword(tx *db.Tx, u User, hash secret.Text, history int64) error {
 	return err
 }
 
+// Rehash stores another hash of the same password, made with the parameters of
+// now, unless the password has changed in the meantime.
+func Rehash(tx *db.Tx, u User, hash secret.Text) error {
+	_, err := tx.Exec("UPDATE users SET password_hash = $1 WHERE id = $2 AND password_hash = $3", hash.Reveal(), u.ID, u.PasswordHash.Reveal())
+	if err != nil {
+		return fmt.Errorf("user: rehash: %w", err)
+	}
+	return nil
+}
+
 // SignedIn notes the time of a sign-in, provided that the account is still
 // enabled and its password still the one that was checked; otherwise it
 // answers secerr.NotFound. The check and the note are one statement, since
