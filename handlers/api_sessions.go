@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"net/http"
+	"sort"
 
 	"github.com/labstack/echo/v4"
 
@@ -19,9 +20,17 @@ type sessionJSON struct {
 	Kind       session.Kind `json:"kind"`
 }
 
-// apiListSessions lists live sessions, the last seen first: GET /sessions.
+// apiListSessions lists live sessions, the newest first: GET /sessions.
 func (s *Server) apiListSessions(c echo.Context) error {
-	values, err := queryParams(c, "user_id")
+	values, err := queryParams(c, "user_id", "limit", "cursor")
+	if err != nil {
+		return err
+	}
+	limit, err := parseLimit(values.Get("limit"))
+	if err != nil {
+		return err
+	}
+	before, err := decodeIDCursor(values.Get("cursor"))
 	if err != nil {
 		return err
 	}
@@ -30,10 +39,23 @@ func (s *Server) apiListSessions(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return answerList(c, live, "", func(of session.Session) sessionJSON {
+	page, next := pageOf(live, before, limit)
+	return answerList(c, page, encodeIDCursor(next), func(of session.Session) sessionJSON {
 		return sessionJSON{ID: of.ID, Device: of.Device(), IPAddress: stringOrNull(of.IPAddress), CreatedAt: timestamp(of.CreatedAt),
 			LastSeenAt: timestamp(of.LastSeenAt), Current: of.ID == who.Session.ID, Kind: of.Kind}
 	})
+}
+
+// pageOf cuts a page out of a whole list, which the policy's cap keeps short,
+// and returns the id to go on behind ("" at the end).
+func pageOf(live []session.Session, before string, limit int) (page []session.Session, next string) {
+	if before != "" {
+		live = live[min(len(live), sort.Search(len(live), func(i int) bool { return live[i].ID < before })):]
+	}
+	if len(live) <= limit {
+		return live, ""
+	}
+	return live[:limit], live[limit-1].ID
 }
 
 // apiEndSession ends one: DELETE /sessions/{id}.

@@ -2,6 +2,7 @@ package security
 
 import (
 	"context"
+	"slices"
 
 	"patronus.internal/dashboard/security/audit"
 	"patronus.internal/dashboard/security/db"
@@ -111,8 +112,8 @@ type Enrolled struct {
 	SignIn      SignIn
 }
 
-// VerifyTOTP finishes an enrolment with its first code. The caller's session
-// ends and a new one, of both factors, takes its place. It returns
+// VerifyTOTP finishes an enrolment with its first code. Every session of the
+// account ends, and for the caller a new one, of both factors, begins. It returns
 // secerr.NotFound when no enrolment is under way and secerr.InvalidCode for a
 // wrong code.
 func (s *Service) VerifyTOTP(ctx context.Context, c Caller, code string) (Enrolled, error) {
@@ -133,19 +134,27 @@ func (s *Service) VerifyTOTP(ctx context.Context, c Caller, code string) (Enroll
 		details := audit.Details{"method": mfa.TOTP, "factor_id": pending.ID, "stage": "verified"}
 		if !ok {
 			details["reason"] = "wrong_code"
-			return secerr.New(secerr.InvalidCode, "This code is not right. Check that the clock of your device is set by the network, and type the code that it shows now."),
+			return wrongCode(),
 				audit.Append(tx, audit.Event{Type: audit.MFAEnroll, Actor: c.actor(), Details: details})
 		}
-		if _, err := mfa.Accept(tx, pending.ID, step); err != nil {
-			return nil, err
+		if accepted, err := mfa.Accept(tx, pending.ID, step); err != nil || !accepted {
+			return wrongCode(), err
 		}
 		if err := mfa.ReplaceBackupCodes(tx, c.User.ID, codes); err != nil {
 			return nil, err
 		}
-		if ended, err := session.End(tx, c.Session.ID, "second_factor_enrolled"); err != nil {
+		// Every session so far was opened with the password alone, and one of
+		// them may be a thief's.
+		ended, err := session.EndAll(tx, c.User.ID, "", "second_factor_enrolled")
+		if err != nil {
 			return nil, err
-		} else if !ended {
+		}
+		own := slices.Index(ended, c.Session.ID)
+		if own < 0 {
 			return nil, secerr.New(secerr.Unauthenticated, "Your session has ended. Sign in again.")
+		}
+		if err := recordEnded(tx, c.actor(), slices.Delete(ended, own, own+1), "second_factor_enrolled"); err != nil {
+			return nil, err
 		}
 		u := c.User
 		u.MFAEnabled = true
@@ -161,4 +170,8 @@ func (s *Service) VerifyTOTP(ctx context.Context, c Caller, code string) (Enroll
 	}
 	done.BackupCodes = codes
 	return done, nil
+}
+
+func wrongCode() *secerr.Error {
+	return secerr.New(secerr.InvalidCode, "This code is not right. Check that the clock of your device is set by the network, and type the code that it shows now.")
 }

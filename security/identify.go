@@ -54,14 +54,16 @@ func (s *Service) IdentifyBearer(ctx context.Context, req Request, bearer secret
 }
 
 func errRevoked() *secerr.Error {
-	return secerr.New(secerr.TokenRevoked, "The session of this access token has ended. Sign in again.")
+	return secerr.New(secerr.TokenRevoked, "The session of this token has ended. Sign in again.")
 }
 
 // person completes the identity of a live session. Role and state are those of
 // now, whatever a token says.
 func (s *Service) person(ctx context.Context, req Request, found session.Session) (Caller, error) {
 	u, err := user.ByID(s.db.Read(ctx), found.UserID)
-	if err != nil || !u.Enabled {
+	// Where there is a second factor, a session of the password alone is from
+	// before it, and no identity.
+	if err != nil || !u.Enabled || u.MFAEnabled && !found.TwoFactors() {
 		return Caller{}, absent(err, secerr.New(secerr.Unauthenticated, "Your session has ended. Sign in again."))
 	}
 	s.touch(ctx, found)

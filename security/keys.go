@@ -2,6 +2,7 @@ package security
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -54,7 +55,7 @@ func (s *Service) CreateKey(ctx context.Context, c Caller, r KeyRequest) (apikey
 	var key apikey.Key
 	var token secret.Text
 	err = s.db.Write(ctx, func(tx *db.Tx) error {
-		if slices.Contains(wanted.Scopes, string(rbac.AllScopes)) {
+		if coverEverything(wanted.Scopes) {
 			if err := stepup.Spend(tx, c.holder(), stepup.AllScopesKey, r.Nonce); err != nil {
 				return err
 			}
@@ -123,7 +124,7 @@ func (s *Service) parseKey(c Caller, r KeyRequest) (apikey.New, error) {
 		}
 		wanted.Networks = append(wanted.Networks, network.Masked())
 	}
-	if slices.Contains(wanted.Scopes, string(rbac.AllScopes)) {
+	if coverEverything(wanted.Scopes) {
 		if wanted.ExpiresAt == nil && r.ExpiresInDays == nil {
 			refuse("expires_in_days", "A key for everything must expire.")
 		}
@@ -210,8 +211,17 @@ func cleanName(field, name string) (string, error) {
 	return name, nil
 }
 
+// coverEverything reports whether scopes are *:*, or as much by other names.
+func coverEverything(scopes []string) bool {
+	parsed := make([]rbac.Scope, len(scopes))
+	for i, s := range scopes {
+		parsed[i] = rbac.Scope(s)
+	}
+	return rbac.CoverEverything(parsed)
+}
+
 func fieldsOf(err error) []secerr.Field {
-	if e, ok := err.(*secerr.Error); ok {
+	if e, ok := errors.AsType[*secerr.Error](err); ok {
 		return e.Fields
 	}
 	return nil

@@ -114,13 +114,15 @@ func (s *Service) checkPassword(ctx context.Context, email string, pw secret.Tex
 // beginSession opens the session that follows a right password. It answers
 // secerr.NotFound when the account changed since the password was checked.
 func (s *Service) beginSession(tx *db.Tx, req Request, kind session.Kind, u user.User) (SignIn, error) {
-	if !u.MFAEnabled {
-		return s.completeSignIn(tx, req, kind, u, []string{session.Password}, audit.LoginAttempt, audit.Details{"method": "password"})
-	}
-	if fresh, err := user.ByID(tx, u.ID); err != nil {
+	fresh, err := user.ByID(tx, u.ID)
+	if err != nil {
 		return SignIn{}, err
-	} else if !fresh.Enabled || fresh.PasswordHash != u.PasswordHash {
+	}
+	if !fresh.Enabled || fresh.PasswordHash != u.PasswordHash {
 		return SignIn{}, secerr.New(secerr.NotFound, "The account changed.")
+	}
+	if u = fresh; !u.MFAEnabled { // as it is now: one may have been enrolled while the hash was computed
+		return s.completeSignIn(tx, req, kind, u, []string{session.Password}, audit.LoginAttempt, audit.Details{"method": "password"})
 	}
 	actor := req.actor()
 	pending, token, err := session.Create(tx, s.rand, session.New{UserID: u.ID, Kind: kind, Stage: session.SecondFactor,

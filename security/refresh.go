@@ -31,9 +31,12 @@ func (s *Service) Refresh(ctx context.Context, req Request, token secret.Text) (
 		if err != nil {
 			return nil, err
 		}
-		if !u.Enabled {
-			// The error undoes the exchange.
-			return nil, errRevoked()
+		if !u.Enabled || u.MFAEnabled && !rotated.TwoFactors() {
+			if _, err := session.End(tx, rotated.ID, "not_an_identity"); err != nil {
+				return nil, err
+			}
+			return errRevoked(), audit.Append(tx, audit.Event{Type: audit.TokenRefresh, Severity: audit.Warning, Actor: sessionActor(req, u, rotated),
+				Details: audit.Details{"reason": "not_an_identity"}})
 		}
 		in = SignIn{User: u, Session: rotated, Secret: child, EnrollmentRequired: s.enrollmentRequired(u)}
 		return nil, audit.Append(tx, audit.Event{Type: audit.TokenRefresh, Success: true, Actor: sessionActor(req, u, rotated)})

@@ -71,11 +71,15 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 	if err := makeDataDir(o.DataDir); err != nil {
 		return nil, err
 	}
-	keys, err := keyring.Load(filepath.Join(o.DataDir, "keys.json"), keyring.Options{Now: o.Now, Rand: o.Rand})
+	database, keyFile := filepath.Join(o.DataDir, "patronus.db"), filepath.Join(o.DataDir, "keys.json")
+	if err := keysBelong(database, keyFile); err != nil {
+		return nil, err
+	}
+	keys, err := keyring.Load(keyFile, keyring.Options{Now: o.Now, Rand: o.Rand})
 	if err != nil {
 		return nil, err
 	}
-	store, err := db.Open(ctx, db.Options{Path: filepath.Join(o.DataDir, "patronus.db"), Now: o.Now, Rand: o.Rand, Log: o.Log})
+	store, err := db.Open(ctx, db.Options{Path: database, Now: o.Now, Rand: o.Rand, Log: o.Log})
 	if err != nil {
 		return nil, err
 	}
@@ -139,6 +143,18 @@ func roleNames() []string {
 		names = append(names, string(r))
 	}
 	return names
+}
+
+// keysBelong refuses to make new keys beside a database that was written with
+// others: nobody's authenticator app could be checked any more.
+func keysBelong(database, keyFile string) error {
+	if _, err := os.Lstat(keyFile); !errors.Is(err, fs.ErrNotExist) {
+		return nil // there they are; what is wrong with them is found by reading
+	}
+	if info, err := os.Stat(database); err != nil || info.Size() == 0 {
+		return nil // a new installation
+	}
+	return fmt.Errorf("there is a database in %s, and the keys that it was written with, %s, are missing. Put the backup of the file back", filepath.Dir(keyFile), keyFile)
 }
 
 func makeDataDir(dir string) error {

@@ -11,13 +11,17 @@ import (
 	"patronus.internal/dashboard/security/user"
 )
 
-// Sessions lists the live sessions of a user, the last seen first: the
-// caller's own when userID is empty. Those of others need sessions:read.
+// Sessions lists the live sessions of a user, the newest first: the caller's
+// own when userID is empty. Those of others need sessions:read.
 func (s *Service) Sessions(ctx context.Context, c Caller, userID string) ([]session.Session, error) {
 	if userID == "" {
 		userID = c.User.ID
 	}
-	if userID != c.User.ID {
+	if userID == c.User.ID {
+		if err := s.AuthorizePerson(ctx, c); err != nil {
+			return nil, err
+		}
+	} else {
 		if err := s.Authorize(ctx, c, rbac.SessionsRead); err != nil {
 			return nil, err
 		}
@@ -36,7 +40,11 @@ func (s *Service) EndSession(ctx context.Context, c Caller, id string) error {
 	if err != nil {
 		return err
 	}
-	if found.UserID != c.User.ID && c.Reach(rbac.SessionsWrite) != rbac.All {
+	if found.UserID == c.User.ID {
+		if err := s.AuthorizePerson(ctx, c); err != nil {
+			return err
+		}
+	} else if c.Reach(rbac.SessionsWrite) != rbac.All {
 		return s.deny(ctx, c, secerr.New(secerr.NotFound, "There is no such session."),
 			audit.Details{"permission": string(rbac.SessionsWrite), "target_session_id": id})
 	}

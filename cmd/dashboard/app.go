@@ -34,6 +34,7 @@ type App struct {
 	server   *http.Server
 	listener net.Listener
 	public   *url.URL
+	scheme   string // of the listener; a proxy in front may speak another
 	log      *slog.Logger
 	std      streams
 }
@@ -89,9 +90,11 @@ func NewApp(ctx context.Context, settings *Settings, std streams) (app *App, err
 	app.server = &http.Server{
 		Handler: web, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
-		ErrorLog: slog.NewLogLogger(app.log.Handler(), slog.LevelDebug),
+		ErrorLog: slog.NewLogLogger(app.log.Handler(), slog.LevelWarn),
 	}
+	app.scheme = "http"
 	if certificates != nil {
+		app.scheme = "https"
 		app.listener = tls.NewListener(app.listener, &tls.Config{
 			MinVersion: tls.VersionTLS12, GetCertificate: certificates.get, NextProtos: []string{"http/1.1"}})
 	}
@@ -116,7 +119,7 @@ func (a *App) Run(ctx context.Context) error {
 	}()
 	served := make(chan error, 1)
 	go func() { served <- a.server.Serve(a.listener) }()
-	fmt.Fprintf(a.std.out, "listening on %s://%s\n", a.public.Scheme, a.listener.Addr())
+	fmt.Fprintf(a.std.out, "listening on %s://%s\n", a.scheme, a.listener.Addr())
 	if link != "" {
 		fmt.Fprintf(a.std.out, "first run: open %s\n", link)
 	}

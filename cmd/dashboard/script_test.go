@@ -23,8 +23,8 @@ func TestMain(m *testing.M) {
 // TestScripts runs testdata/*.txt: the real program as its users start it. The
 // commands, beside those of testscript, are:
 //
-//	serve [FLAG...]       start the server on a free port and wait until it serves; sets $URL and $SETUP
-//	stop SIGNAL           send the server a signal and wait for its end; sets $CODE
+//	serve [FLAG...]       start the server on a free port and wait until it serves; sets $URL and $ADDRESS
+//	stop SIGNAL           send the server a signal and wait for its end; sets $CODE and $SETUP
 //	get STATUS PATH       ask the server
 //	inflight SIGNAL       send a signal while a request is being handled; its answer must come
 //	saveout NAME REGEXP   keep what the first group matches in stdout as $NAME
@@ -81,6 +81,7 @@ func cmdServe(ts *testscript.TestScript, _ bool, args []string) {
 	for s.lines.Scan() {
 		if found := listening.FindStringSubmatch(s.lines.Text()); found != nil {
 			ts.Setenv("URL", found[1])
+			ts.Setenv("ADDRESS", strings.TrimPrefix(found[1], "http://"))
 			return
 		}
 	}

@@ -29,6 +29,8 @@ func (s *Settings) publicURL(listen string) (*url.URL, error) {
 	switch {
 	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "", u.User != nil, u.RawQuery != "", u.Fragment != "":
 		return nil, usagef("--public-url %q is not an http or https address, for example https://dashboard.example.org", raw)
+	case u.Scheme == "http" && s.TLSCert != "":
+		return nil, usagef("--public-url %q is http, and --tls-cert serves https: cookies would not be safe. Write it with https", raw)
 	case u.Path != "":
 		return nil, usagef("--public-url %q has a path; give the dashboard a host name of its own", raw)
 	}

@@ -4,6 +4,7 @@
 package audit
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -119,7 +120,7 @@ func Append(tx *db.Tx, e Event) error {
 	if e.Details == nil {
 		e.Details = Details{}
 	}
-	details, err := json.Marshal(e.Details)
+	details, err := encode(e.Details)
 	if err != nil {
 		return fmt.Errorf("audit: encode the details of %s: %w", e.Type, err)
 	}
@@ -139,6 +140,19 @@ func Append(tx *db.Tx, e Event) error {
 		return fmt.Errorf("audit: append %s: %w", e.Type, err)
 	}
 	return nil
+}
+
+// encode writes details as plain JSON. The default would write &, < and > as
+// escapes, under which nobody would find them again; pages escape what they
+// show.
+func encode(d Details) ([]byte, error) {
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(d); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(text.Bytes(), []byte("\n")), nil
 }
 
 // severity is the contract's table.

@@ -169,10 +169,17 @@ func (f Filter) where() (string, []any) {
 	return " WHERE " + strings.Join(terms, " AND "), args
 }
 
-// likePattern finds text anywhere; what LIKE would take for a wildcard is
+// likePattern finds text anywhere, whatever the case of its ASCII letters: more
+// the engine's LOWER does not know. What LIKE would take for a wildcard is
 // taken literally.
 func likePattern(text string) string {
-	return "%" + strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(strings.ToLower(text)) + "%"
+	lowered := strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, text)
+	return "%" + strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(lowered) + "%"
 }
 
 func scan(row interface{ Scan(...any) error }) (Record, error) {

@@ -184,9 +184,9 @@ func (p Policy) Validate(roles []string) error {
 	if p.Sessions.IdleSecs > p.Sessions.AbsoluteSecs {
 		fields = append(fields, secerr.Field{Field: "sessions.idle_secs", Detail: "A session cannot idle longer than it may last (sessions.absolute_secs)."})
 	}
-	for _, role := range p.MFA.RequiredRoles {
-		if !slices.Contains(roles, role) {
-			fields = append(fields, secerr.Field{Field: "mfa.required_roles", Detail: "Name only roles that exist: admin, operator, viewer, user."})
+	for i, role := range p.MFA.RequiredRoles {
+		if !slices.Contains(roles, role) || slices.Contains(p.MFA.RequiredRoles[:i], role) {
+			fields = append(fields, secerr.Field{Field: "mfa.required_roles", Detail: "Name only roles that exist, each once: admin, operator, viewer, user."})
 			break
 		}
 	}

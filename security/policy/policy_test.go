@@ -95,6 +95,7 @@ func TestMergeRefuses(t *testing.T) {
 		{`{"rate_limits":{"login":{"max_requests":1000001}}}`, secerr.ValidationFailed, "rate_limits.login.max_requests"},
 		{`{"sessions":{"idle_secs":50000}}`, secerr.ValidationFailed, "sessions.idle_secs"},
 		{`{"mfa":{"required_roles":["root"]}}`, secerr.ValidationFailed, "mfa.required_roles"},
+		{`{"mfa":{"required_roles":["admin","admin"]}}`, secerr.ValidationFailed, "mfa.required_roles"},
 		{`{"passwords":{"min_score":5}}`, secerr.ValidationFailed, "passwords.min_score"},
 	} {
 		_, err := Merge(Default(), []byte(c.patch), roles)

@@ -139,6 +139,13 @@ func ParseScope(s string) (Scope, error) {
 	return Scope(s), nil
 }
 
+// CoverEverything reports whether scopes together are as strong as AllScopes.
+func CoverEverything(scopes []Scope) bool {
+	return !slices.ContainsFunc(all(), func(p Permission) bool {
+		return !slices.ContainsFunc(scopes, func(s Scope) bool { return s.Covers(p) })
+	})
+}
+
 // Covers reports whether the scope names the permission.
 func (s Scope) Covers(p Permission) bool {
 	resource, action, _ := strings.Cut(string(s), ":")
@@ -147,8 +154,12 @@ func (s Scope) Covers(p Permission) bool {
 }
 
 // Within reports whether a role holds every permission that the scope covers,
-// so that nobody makes a key that is stronger than they are.
+// so that nobody makes a key that is stronger than they are. A plain scope that
+// means nothing is within the role that may do everything.
 func (s Scope) Within(role Role) bool {
+	if !slices.ContainsFunc(all(), s.Covers) {
+		return role == Admin
+	}
 	return !slices.ContainsFunc(all(), func(p Permission) bool { return s.Covers(p) && Of(role, p) == None })
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -62,6 +63,9 @@ type Session struct {
 func (s Session) Alive(now time.Time, idle time.Duration) bool {
 	return s.EndedAt == nil && now.Before(s.ExpiresAt) && (idle == 0 || now.Before(s.LastSeenAt.Add(idle)))
 }
+
+// TwoFactors reports whether a second factor was given.
+func (s Session) TwoFactors() bool { return slices.Contains(s.AMR, Multi) }
 
 // New is what a session begins with.
 type New struct {
@@ -151,12 +155,12 @@ func EndBeyond(tx *db.Tx, userID string, limit int64, reason string) ([]string, 
 		db.Micros(tx.Now()), reason, userID, limit))
 }
 
-// Live lists the sessions of a user that have not ended or expired, the last
-// seen first. A browser session that idled too long is not among them. The
-// policy's cap keeps the list short.
+// Live lists the sessions of a user that have not ended or expired, the newest
+// first. A browser session that idled too long is not among them. The policy's
+// cap keeps the list short.
 func Live(r db.Reader, userID string, now time.Time, idle time.Duration) ([]Session, error) {
 	rows, err := r.Query("SELECT "+columns+` FROM sessions WHERE user_id = $1 AND stage = 'full' AND ended_at_us IS NULL
-		AND expires_at_us > $2 AND (kind = 'api' OR last_seen_at_us > $3) ORDER BY last_seen_at_us DESC, id DESC`,
+		AND expires_at_us > $2 AND (kind = 'api' OR last_seen_at_us > $3) ORDER BY id DESC`,
 		userID, db.Micros(now), db.Micros(now.Add(-idle)))
 	if err != nil {
 		return nil, fmt.Errorf("session: list: %w", err)

@@ -254,6 +254,27 @@ func TestSignedIn(t *testing.T) {
 	}
 }
 
+// TestRehash: the same password under new parameters is no new password, so
+// the history does not know of it; a password that changed in the meantime
+// stays.
+func TestRehash(t *testing.T) {
+	s := open(t)
+	rehash := func(u User, hash string) error {
+		return s.try(func(tx *db.Tx) error { return Rehash(tx, u, secret.NewText(hash)) })
+	}
+	ann, bob := s.create("ann@example.org", "weak"), s.create("bob@example.org", "bobs")
+	for _, hash := range []string{"strong", "late"} {
+		if err := rehash(ann, hash); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for id, want := range map[string]string{ann.ID: "strong", bob.ID: "bobs"} {
+		if u, err := ByID(s.read(), id); err != nil || u.PasswordHash.Reveal() != want || s.past(id, 5) != "" {
+			t.Errorf("the hash is %q, want %q, and before %q (%v)", u.PasswordHash.Reveal(), want, s.past(id, 5), err)
+		}
+	}
+}
+
 func TestMFAEnabledTellsOfVerifiedFactors(t *testing.T) {
 	s := open(t)
 	ann := s.create("ann@example.org", "")
