@@ -46,6 +46,9 @@ func (s *Server) submitChangePassword(c echo.Context) error {
 		}
 	}
 	page := s.page(c, "Account", views.MenuAccount)
+	if secerr.Is(err, secerr.InvalidCredentials) {
+		page.Summary = append(page.Summary, views.FieldError{Field: "current_password", Label: fieldLabels["current_password"], Detail: "Type the password that you sign in with."})
+	}
 	status, err := s.formProblem(c, &page, err)
 	if err != nil {
 		return err

@@ -50,7 +50,8 @@ func (s *Server) pageAudit(c echo.Context) error {
 
 func auditFilter(values url.Values) views.AuditFilter {
 	return views.AuditFilter{EventType: values.Get("event_type"), Severity: values.Get("severity"), Success: values.Get("success"),
-		Email: values.Get("email"), IP: values.Get("ip"), Since: values.Get("since"), Until: values.Get("until"), Search: values.Get("q")}
+		Email: values.Get("email"), IP: values.Get("ip"), Since: values.Get("since"), Until: values.Get("until"), Search: values.Get("q"),
+		UserID: values.Get("user_id"), KeyID: values.Get("key_id")}
 }
 
 // pageURL is the address of a page with one parameter set anew, or without it

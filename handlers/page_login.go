@@ -16,8 +16,8 @@ import (
 // pageLogin shows the sign-in form. Who is signed in goes on.
 func (s *Server) pageLogin(c echo.Context) error {
 	next := safeNext(c.QueryParam("next"))
-	if _, err := s.service.IdentifyCookie(c.Request().Context(), request(c), s.cookie(c)); err == nil {
-		return c.Redirect(http.StatusSeeOther, next)
+	if in, err := s.isSignedIn(c); err != nil || in {
+		return goTo(c, next, err)
 	}
 	page := s.page(c, "Sign in", "")
 	switch c.QueryParam("done") {
@@ -27,6 +27,22 @@ func (s *Server) pageLogin(c echo.Context) error {
 		page.Notice = "Your password is set. Sign in with it."
 	}
 	return s.render(c, http.StatusOK, views.Login(views.LoginProps{Page: page, Next: next}))
+}
+
+// isSignedIn reports whether the browser holds a session that counts.
+func (s *Server) isSignedIn(c echo.Context) (bool, error) {
+	_, err := s.service.IdentifyCookie(c.Request().Context(), request(c), s.cookie(c))
+	if secerr.Is(err, secerr.Unauthenticated) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func goTo(c echo.Context, path string, err error) error {
+	if err != nil {
+		return err
+	}
+	return c.Redirect(http.StatusSeeOther, path)
 }
 
 // submitLogin checks the password.
@@ -54,6 +70,9 @@ func (s *Server) submitLogin(c echo.Context) error {
 // signedIn hands out the cookie of a step of the sign-in and goes to the next
 // one.
 func (s *Server) signedIn(c echo.Context, in security.SignIn, next string) error {
+	if err := s.service.Supersede(c.Request().Context(), request(c), s.cookie(c)); err != nil {
+		return err
+	}
 	if err := s.setCookie(c, in.Secret); err != nil {
 		return err
 	}
@@ -79,8 +98,8 @@ func (s *Server) pageSecondFactor(c echo.Context) error {
 		return c.Redirect(http.StatusSeeOther, "/login")
 	}
 	next := safeNext(c.QueryParam("next"))
-	if _, err := s.service.IdentifyCookie(c.Request().Context(), request(c), s.cookie(c)); err == nil {
-		return c.Redirect(http.StatusSeeOther, next)
+	if in, err := s.isSignedIn(c); err != nil || in {
+		return goTo(c, next, err)
 	}
 	return s.render(c, http.StatusOK, views.SecondFactor(views.SecondFactorProps{Page: s.page(c, "Second step", ""), Next: next}))
 }

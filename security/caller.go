@@ -9,6 +9,7 @@ import (
 	"patronus.internal/dashboard/security/db"
 	"patronus.internal/dashboard/security/rbac"
 	"patronus.internal/dashboard/security/secerr"
+	"patronus.internal/dashboard/security/secret"
 	"patronus.internal/dashboard/security/session"
 	"patronus.internal/dashboard/security/stepup"
 	"patronus.internal/dashboard/security/user"
@@ -71,6 +72,31 @@ func (c Caller) holder() stepup.Holder {
 		h.APIKeyID = c.Key.ID
 	}
 	return h
+}
+
+// Supersede ends the session of a cookie that a new sign-in in the same browser
+// takes the place of, so that it does not live on unseen. A cookie that is no
+// session is no error.
+func (s *Service) Supersede(ctx context.Context, req Request, cookie secret.Text) error {
+	if cookie.Empty() {
+		return nil
+	}
+	return s.db.Write(ctx, func(tx *db.Tx) error {
+		old, err := session.BySecret(tx, session.Browser, cookie)
+		if secerr.Is(err, secerr.NotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		ended, err := session.End(tx, old.ID, "superseded")
+		if err != nil || !ended {
+			return err
+		}
+		actor := req.actor()
+		actor.UserID, actor.SessionID = old.UserID, old.ID
+		return recordEnded(tx, actor, []string{old.ID}, "superseded")
+	})
 }
 
 // Authorize checks that the caller has a permission. A person without it gets

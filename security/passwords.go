@@ -83,6 +83,9 @@ func (s *Service) MinPasswordLength(mfaEnabled bool) int {
 // refused.
 func (s *Service) ChangePassword(ctx context.Context, c Caller, current, next secret.Text) error {
 	right, err := s.provePassword(ctx, c, current)
+	if secerr.Is(err, secerr.ValidationFailed) {
+		right, err = false, nil // what cannot be a password is not the right one
+	}
 	if err != nil {
 		return err
 	}

@@ -53,10 +53,14 @@ func (s *Service) refuseRefresh(tx *db.Tx, req Request, token secret.Text) (refu
 	switch {
 	case err == nil && current.Stage != session.Full:
 		return nil, secerr.New(secerr.Unauthenticated, "This is not a refresh token.")
-	case err == nil && current.EndedAt != nil:
-		return nil, errRevoked()
 	case err == nil:
-		return nil, secerr.New(secerr.TokenExpired, "The refresh token has expired. Sign in again.")
+		refused, reason := secerr.New(secerr.TokenExpired, "The refresh token has expired. Sign in again."), "expired"
+		if current.EndedAt != nil {
+			refused, reason = errRevoked(), "session_ended"
+		}
+		actor := req.actor()
+		actor.UserID, actor.SessionID = current.UserID, current.ID
+		return refused, audit.Append(tx, audit.Event{Type: audit.TokenRefresh, Severity: audit.Warning, Actor: actor, Details: audit.Details{"reason": reason}})
 	case !secerr.Is(err, secerr.NotFound):
 		return nil, err
 	}

@@ -99,7 +99,7 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 // Close writes what was counted and not yet recorded, lets the writer finish
 // what it has accepted, and closes the database.
 func (s *Service) Close(ctx context.Context) error {
-	return errors.Join(s.flushUsage(ctx), s.db.Close())
+	return errors.Join(s.writeUsage(ctx, s.now().Add(seenInterval)), s.db.Close())
 }
 
 // Started records that a server began to serve.

@@ -111,9 +111,13 @@ func (s *Service) Setup(ctx context.Context, req Request, token secret.Text, ema
 
 // CreateFirstAdmin creates the admin of an unattended install on an empty
 // database and reports whether it did. With a user there already it does
-// nothing.
-func (s *Service) CreateFirstAdmin(ctx context.Context, email string, pw secret.Text) (bool, error) {
+// nothing, and does not ask for the password.
+func (s *Service) CreateFirstAdmin(ctx context.Context, email string, readPassword func() (secret.Text, error)) (bool, error) {
 	if any, err := user.Any(s.db.Read(ctx)); err != nil || any {
+		return false, err
+	}
+	pw, err := readPassword()
+	if err != nil {
 		return false, err
 	}
 	email, hash, err := s.newAccount(ctx, email, pw)

@@ -52,6 +52,17 @@ func (u *usageCounter) add(k usageKey, actor audit.Actor, now time.Time) int {
 	return 1
 }
 
+// restore puts back what could not be written, for the next try.
+func (u *usageCounter) restore(k usageKey, actor audit.Actor, count int, now time.Time) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if known, ok := u.uses[k]; ok {
+		known.count += count
+	} else if len(u.uses) < maxUsages {
+		u.uses[k] = &usage{actor: actor, since: now, count: count}
+	}
+}
+
 // due forgets what began before a time and returns what was not written of it.
 func (u *usageCounter) due(before time.Time) map[usageKey]usage {
 	u.mu.Lock()
@@ -82,7 +93,7 @@ func (s *Service) noteKeyUse(ctx context.Context, c Caller) error {
 	if n == 0 && !stale {
 		return nil
 	}
-	return s.db.Write(ctx, func(tx *db.Tx) error {
+	err := s.db.Write(ctx, func(tx *db.Tx) error {
 		if n > 0 {
 			if err := appendUsage(tx, actor, c.Request.Route, n); err != nil {
 				return err
@@ -90,19 +101,20 @@ func (s *Service) noteKeyUse(ctx context.Context, c Caller) error {
 		}
 		return apikey.Used(tx, c.Key.ID, actor.IPAddress)
 	})
+	if err != nil && n > 1 { // this use is refused; those before it were answered
+		s.usage.restore(usageKey{c.Key.ID, actor.IPAddress, c.Request.Route}, actor, n-1, s.now())
+	}
+	return err
 }
 
-// flushUsage writes what was counted in minutes that are over; at the end of
-// the program all are.
-func (s *Service) flushUsage(ctx context.Context) error {
-	return s.writeUsage(ctx, s.usage.due(s.now().Add(seenInterval)))
-}
-
-func (s *Service) writeUsage(ctx context.Context, due map[usageKey]usage) error {
+// writeUsage writes what was counted in minutes that began before a time. What
+// cannot be written is kept for the next try.
+func (s *Service) writeUsage(ctx context.Context, before time.Time) error {
+	due := s.usage.due(before)
 	if len(due) == 0 {
 		return nil
 	}
-	return s.db.Write(ctx, func(tx *db.Tx) error {
+	err := s.db.Write(ctx, func(tx *db.Tx) error {
 		for k, u := range due {
 			if err := appendUsage(tx, u.actor, k.route, u.count); err != nil {
 				return err
@@ -110,6 +122,12 @@ func (s *Service) writeUsage(ctx context.Context, due map[usageKey]usage) error 
 		}
 		return nil
 	})
+	if err != nil {
+		for k, u := range due {
+			s.usage.restore(k, u.actor, u.count, u.since)
+		}
+	}
+	return err
 }
 
 func appendUsage(tx *db.Tx, actor audit.Actor, route string, count int) error {

@@ -189,6 +189,7 @@ type AuditFilter struct {
 	Success              string // "", "true" or "false"
 	Email, IP            string
 	Since, Until, Search string // form fields since, until, q
+	UserID, KeyID        string // form fields user_id, key_id; shown when they are set
 }
 
 // empty reports that nothing is filtered.
@@ -233,7 +234,7 @@ type AccountProps struct {
 // SessionsProps is the devices that a person is signed in on.
 type SessionsProps struct {
 	Page
-	Sessions []SessionRow // last seen first; the current one is among them
+	Sessions []SessionRow // newest first; the current one is among them
 }
 
 // SessionRow is one device.

@@ -48,8 +48,7 @@ func NewApp(ctx context.Context, settings *Settings, std streams) (app *App, err
 	if err != nil {
 		return nil, err
 	}
-	adminPassword, err := settings.adminPassword()
-	if err != nil {
+	if err := settings.checkAdmin(); err != nil {
 		return nil, err
 	}
 	certificates, err := settings.certificates()
@@ -75,7 +74,7 @@ func NewApp(ctx context.Context, settings *Settings, std streams) (app *App, err
 		return app, err
 	}
 	if settings.AdminEmail != "" {
-		created, err := app.service.CreateFirstAdmin(ctx, settings.AdminEmail, adminPassword)
+		created, err := app.service.CreateFirstAdmin(ctx, settings.AdminEmail, settings.adminPassword)
 		if err != nil {
 			return app, err
 		}

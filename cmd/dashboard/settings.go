@@ -72,15 +72,17 @@ func (s *Settings) checkTransport() error {
 // bytes: 128 characters of four bytes, and a line end.
 const maxPasswordFile = 1024
 
+// checkAdmin refuses one half of the first admin.
+func (s *Settings) checkAdmin() error {
+	if (s.AdminEmail == "") != (s.AdminPasswordFile == "") {
+		return usagef("--admin-email and --admin-password-file go together")
+	}
+	return nil
+}
+
 // adminPassword reads the password of the first admin. The file may end with
 // one line end, which is not part of it.
 func (s *Settings) adminPassword() (secret.Text, error) {
-	if (s.AdminEmail == "") != (s.AdminPasswordFile == "") {
-		return secret.Text{}, usagef("--admin-email and --admin-password-file go together")
-	}
-	if s.AdminEmail == "" {
-		return secret.Text{}, nil
-	}
 	file, err := os.Open(s.AdminPasswordFile)
 	if err != nil {
 		return secret.Text{}, usagef("--admin-password-file cannot be read: %v", err)
