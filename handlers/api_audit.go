@@ -99,11 +99,6 @@ func (s *Server) eventFilter(values url.Values) (audit.Filter, error) {
 	f := audit.Filter{Type: audit.Type(values.Get("event_type")), Severity: audit.Severity(values.Get("severity")),
 		UserID: values.Get("user_id"), Email: values.Get("email"), APIKeyID: values.Get("key_id"), Text: values.Get("q")}
 	var fields []secerr.Field
-	note := func(err error) {
-		if e, ok := err.(*secerr.Error); ok && len(e.Fields) > 0 {
-			fields = append(fields, e.Fields...)
-		}
-	}
 	switch values.Get("success") {
 	case "":
 	case "true", "false":
@@ -120,12 +115,10 @@ func (s *Server) eventFilter(values url.Values) (audit.Filter, error) {
 		f.IP = ip.Unmap().WithZone("").String()
 	}
 	var err error
-	if f.Since, err = parseTimeParam("since", values.Get("since"), s.now()); err != nil {
-		note(err)
-	}
-	if f.Until, err = parseTimeParam("until", values.Get("until"), s.now()); err != nil {
-		note(err)
-	}
+	f.Since, err = parseTimeParam("since", values.Get("since"), s.now())
+	fields = append(fields, secerr.FieldsOf(err)...)
+	f.Until, err = parseTimeParam("until", values.Get("until"), s.now())
+	fields = append(fields, secerr.FieldsOf(err)...)
 	if fields != nil {
 		return audit.Filter{}, secerr.InvalidFields(fields...)
 	}

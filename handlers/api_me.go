@@ -93,7 +93,7 @@ func (s *Server) apiMFA(c echo.Context) error {
 	return c.JSON(http.StatusOK, answer)
 }
 
-// apiBeginTOTP starts the enrolment of an authenticator app: POST /mfa/totp.
+// apiBeginTOTP starts the enrollment of an authenticator app: POST /mfa/totp.
 func (s *Server) apiBeginTOTP(c echo.Context) error {
 	var body struct {
 		Name string `json:"name"`

@@ -97,7 +97,7 @@ func serveStatic(c echo.Context) error {
 func (s *Server) page(c echo.Context, title, active string) views.Page {
 	p := views.Page{Title: title, Active: active, CSRF: s.formToken(c), RequestID: RequestIDFrom(c.Request().Context()), Now: s.now()}
 	if who := caller(c); who.User.ID != "" {
-		p.User = &views.Viewer{Email: who.User.Email, Role: who.User.Role, EnrolmentRequired: who.EnrollmentRequired,
+		p.User = &views.Viewer{Email: who.User.Email, Role: who.User.Role, EnrollmentRequired: who.EnrollmentRequired,
 			CanReadAudit: who.Reach(rbac.AuditRead) == rbac.All}
 	}
 	return p

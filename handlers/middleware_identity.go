@@ -46,7 +46,7 @@ func (s *Server) guardAPI(r route) echo.HandlerFunc {
 		if err != nil {
 			return err
 		}
-		if who.EnrollmentRequired && !r.duringEnrolment {
+		if who.EnrollmentRequired && !r.duringEnrollment {
 			return s.service.Deny(c.Request().Context(), who, secerr.New(secerr.MFAEnrollmentRequired,
 				"Your account must have a second factor. Enrol one with POST /api/v1/mfa/totp first."))
 		}
@@ -76,7 +76,7 @@ func (s *Server) guardPage(r route) echo.HandlerFunc {
 		if err != nil {
 			return err
 		}
-		if who.EnrollmentRequired && !r.duringEnrolment {
+		if who.EnrollmentRequired && !r.duringEnrollment {
 			return c.Redirect(http.StatusSeeOther, "/account/mfa")
 		}
 		return s.enter(c, r, who)

@@ -56,9 +56,9 @@ func (s *Server) submitChangePassword(c echo.Context) error {
 	return s.renderAccount(c, status, page)
 }
 
-// pageMFA shows the second factor, or the enrolment under way.
+// pageMFA shows the second factor, or the enrollment under way.
 func (s *Server) pageMFA(c echo.Context) error {
-	return s.renderMFA(c, http.StatusOK, s.page(c, "Two-step sign-in", views.MenuMFA))
+	return s.renderMFA(c, http.StatusOK, s.page(c, "Second factor", views.MenuMFA))
 }
 
 func (s *Server) renderMFA(c echo.Context, status int, page views.Page) error {
@@ -74,7 +74,7 @@ func (s *Server) renderMFA(c echo.Context, status int, page views.Page) error {
 	if !props.Enabled {
 		pending, err := s.service.PendingTOTP(ctx, who)
 		if err == nil {
-			props.Enrolment = &views.Enrolment{QRPNG: base64.StdEncoding.EncodeToString(pending.QR), Secret: pending.Secret, Account: who.User.Email}
+			props.Enrollment = &views.Enrollment{QRPNG: base64.StdEncoding.EncodeToString(pending.QR), Secret: pending.Secret, Account: who.User.Email}
 		} else if !secerr.Is(err, secerr.NotFound) {
 			return err
 		}
@@ -90,7 +90,7 @@ func (s *Server) submitBeginTOTP(c echo.Context) error {
 	return c.Redirect(http.StatusSeeOther, "/account/mfa")
 }
 
-// submitVerifyTOTP finishes the enrolment and shows the backup codes, this
+// submitVerifyTOTP finishes the enrollment and shows the backup codes, this
 // once.
 func (s *Server) submitVerifyTOTP(c echo.Context) error {
 	form, err := parseForm(c)
@@ -124,7 +124,7 @@ func groupCodes(codes []secret.Text) []string {
 }
 
 func (s *Server) mfaProblem(c echo.Context, err error) error {
-	page := s.page(c, "Two-step sign-in", views.MenuMFA)
+	page := s.page(c, "Second factor", views.MenuMFA)
 	status, err := s.formProblem(c, &page, err)
 	if err != nil {
 		return err

@@ -31,15 +31,15 @@ const (
 	limitUnauthenticated limitClass = "api_unauthenticated"
 )
 
-// route is one line of the table. duringEnrolment routes stay open to a person
+// route is one line of the table. duringEnrollment routes stay open to a person
 // who must enrol a second factor first.
 type route struct {
-	method, path    string
-	access          access
-	permission      rbac.Permission
-	limit           limitClass
-	duringEnrolment bool
-	handle          echo.HandlerFunc
+	method, path     string
+	access           access
+	permission       rbac.Permission
+	limit            limitClass
+	duringEnrollment bool
+	handle           echo.HandlerFunc
 }
 
 // api lists the JSON API. The identity is a bearer, never a cookie.

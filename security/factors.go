@@ -50,7 +50,7 @@ type Enrollment struct {
 	QR     []byte      // PNG
 }
 
-// BeginTOTP starts the enrolment of an authenticator app in place of one that
+// BeginTOTP starts the enrollment of an authenticator app in place of one that
 // was begun before. Nothing changes for the next sign-in until a code verifies
 // it. With one enrolled already it returns secerr.Conflict: a stolen session
 // must not add a factor of its own.
@@ -86,7 +86,7 @@ func (s *Service) BeginTOTP(ctx context.Context, c Caller, name string) (Enrollm
 	return s.enrollment(c, totpSecret)
 }
 
-// PendingTOTP shows the enrolment under way again, so that a page can be
+// PendingTOTP shows the enrollment under way again, so that a page can be
 // reloaded. It returns secerr.NotFound when there is none.
 func (s *Service) PendingTOTP(ctx context.Context, c Caller) (Enrollment, error) {
 	pending, err := mfa.Pending(s.db.Read(ctx), s.keys, c.User.ID)
@@ -105,16 +105,16 @@ func (s *Service) enrollment(c Caller, totpSecret secret.Text) (Enrollment, erro
 	return Enrollment{Secret: totpSecret, URL: secret.NewText(url), QR: qr}, nil
 }
 
-// Enrolled is what follows a verified enrolment: ten backup codes, shown once,
+// Enrolled is what follows a verified enrollment: ten backup codes, shown once,
 // and a session that took the place of the caller's.
 type Enrolled struct {
 	BackupCodes []secret.Text
 	SignIn      SignIn
 }
 
-// VerifyTOTP finishes an enrolment with its first code. Every session of the
+// VerifyTOTP finishes an enrollment with its first code. Every session of the
 // account ends, and for the caller a new one, of both factors, begins. It returns
-// secerr.NotFound when no enrolment is under way and secerr.InvalidCode for a
+// secerr.NotFound when no enrollment is under way and secerr.InvalidCode for a
 // wrong code.
 func (s *Service) VerifyTOTP(ctx context.Context, c Caller, code string) (Enrolled, error) {
 	codes, err := mfa.NewBackupCodes(s.rand)

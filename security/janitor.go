@@ -27,8 +27,8 @@ func (s *Service) Maintain(ctx context.Context) {
 	}
 }
 
-// keptAfterEnd is how long the row of a session or link is kept after its end,
-// for those who look back.
+// keptAfterEnd is how long the row of a session or link is kept after it has
+// run out, for those who look back.
 const keptAfterEnd = 30 * 24 * time.Hour
 
 // sweep removes what has expired, some rows at a time so that no writer waits
@@ -40,12 +40,12 @@ func (s *Service) sweep(ctx context.Context) error {
 			query string
 			args  []any
 		}{
-			{"DELETE FROM nonces WHERE expires_at_us <= $1", []any{now}},
-			{"DELETE FROM password_links WHERE expires_at_us <= $1", []any{long}},
+			{"DELETE FROM nonces WHERE nonce_hash IN (SELECT nonce_hash FROM nonces WHERE expires_at_us <= $1 LIMIT 500)", []any{now}},
+			{"DELETE FROM password_links WHERE token_hash IN (SELECT token_hash FROM password_links WHERE expires_at_us <= $1 LIMIT 500)", []any{long}},
 			{`DELETE FROM spent_refresh_tokens WHERE session_id IN (SELECT id FROM sessions
-				WHERE expires_at_us <= $1 OR ended_at_us <= $1 ORDER BY id LIMIT 500)`, []any{long}},
+				WHERE expires_at_us <= $1 ORDER BY expires_at_us, id LIMIT 500)`, []any{long}},
 			{`DELETE FROM sessions WHERE id IN (SELECT id FROM sessions
-				WHERE expires_at_us <= $1 OR ended_at_us <= $1 ORDER BY id LIMIT 500)`, []any{long}},
+				WHERE expires_at_us <= $1 ORDER BY expires_at_us, id LIMIT 500)`, []any{long}},
 		} {
 			if _, err := tx.Exec(statement.query, statement.args...); err != nil {
 				return err

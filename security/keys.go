@@ -2,7 +2,6 @@ package security
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -89,7 +88,7 @@ func (s *Service) parseKey(c Caller, r KeyRequest) (apikey.New, error) {
 
 	name, err := cleanName("name", r.Name)
 	if err != nil {
-		fields = append(fields, fieldsOf(err)...)
+		fields = append(fields, secerr.FieldsOf(err)...)
 	}
 	wanted.Name = name
 	if len(r.Scopes) == 0 {
@@ -98,7 +97,7 @@ func (s *Service) parseKey(c Caller, r KeyRequest) (apikey.New, error) {
 	for _, raw := range r.Scopes {
 		scope, err := rbac.ParseScope(raw)
 		if err != nil {
-			fields = append(fields, fieldsOf(err)...)
+			fields = append(fields, secerr.FieldsOf(err)...)
 			break
 		}
 		if !slices.Contains(wanted.Scopes, string(scope)) {
@@ -218,11 +217,4 @@ func coverEverything(scopes []string) bool {
 		parsed[i] = rbac.Scope(s)
 	}
 	return rbac.CoverEverything(parsed)
-}
-
-func fieldsOf(err error) []secerr.Field {
-	if e, ok := errors.AsType[*secerr.Error](err); ok {
-		return e.Fields
-	}
-	return nil
 }

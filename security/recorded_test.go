@@ -64,7 +64,7 @@ func TestWhatCannotBeRecordedDoesNotHappen(t *testing.T) {
 			_, err := e.service.SecondFactor(ctx, security.Request{}, session.API, pending.Secret, mfa.TOTP, "000000")
 			return err
 		},
-		"begin enrolment": func() error { _, err := e.service.BeginTOTP(ctx, umaCaller, ""); return err },
+		"begin enrollment": func() error { _, err := e.service.BeginTOTP(ctx, umaCaller, ""); return err },
 		"create a key": func() error {
 			_, _, err := e.service.CreateKey(ctx, e.caller, security.KeyRequest{Name: "y", Scopes: []string{"audit:read"}})
 			return err

@@ -362,8 +362,8 @@ type menuEntry struct{ key, href, icon, label string }
 // menuOf lists what the person may open. Who must enrol a second factor has
 // nothing else to choose.
 func menuOf(p Page) []menuEntry {
-	twoStep := menuEntry{key: MenuMFA, href: "/account/mfa", icon: "device-mobile", label: "Two-step sign-in"}
-	if p.User.EnrolmentRequired {
+	twoStep := menuEntry{key: MenuMFA, href: "/account/mfa", icon: "device-mobile", label: "Second factor"}
+	if p.User.EnrollmentRequired {
 		return []menuEntry{twoStep}
 	}
 	log := "Audit log"

@@ -109,7 +109,7 @@ func Overview(p OverviewProps) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = figure("Two-step sign-in", onOff(p.MFAEnabled), "/account/mfa", "Manage").Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = figure("Second factor", onOff(p.MFAEnabled), "/account/mfa", "Manage").Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

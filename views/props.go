@@ -45,8 +45,8 @@ type Viewer struct {
 	// CanReadAudit says that the log shows everyone's events. Without it the
 	// same page shows the person's own.
 	CanReadAudit bool
-	// EnrolmentRequired leaves nothing in the menu but two-step sign-in.
-	EnrolmentRequired bool
+	// EnrollmentRequired leaves nothing in the menu but the second factor.
+	EnrollmentRequired bool
 }
 
 // FieldError is one refused field. Field is the name of its input; Detail is
@@ -216,7 +216,6 @@ type AuditEventProps struct {
 	SessionID string
 	APIKeyID  string
 	Details   []KeyValue
-	BackURL   string // the list the person came from; empty: the newest events
 }
 
 // KeyValue is one row of an event's details.
@@ -245,14 +244,14 @@ type SessionRow struct {
 	Kind                  string // "browser" or "api"
 }
 
-// MFAProps is the page on two-step sign-in. With Enrolment it shows the code
+// MFAProps is the page on the second factor. With Enrollment it shows the code
 // to scan; otherwise what is set up, or how to begin.
 type MFAProps struct {
 	Page
 	Enabled              bool
 	Factors              []FactorRow
 	BackupCodesRemaining int
-	Enrolment            *Enrolment
+	Enrollment           *Enrollment
 }
 
 // FactorRow is one second factor in the list.
@@ -263,8 +262,8 @@ type FactorRow struct {
 	LastUsedAt *time.Time // nil: not yet
 }
 
-// Enrolment is an authenticator app being set up.
-type Enrolment struct {
+// Enrollment is an authenticator app being set up.
+type Enrollment struct {
 	QRPNG   string      // the picture, base64
 	Secret  secret.Text // base32, without padding
 	Account string      // the name that the app will show

@@ -27,7 +27,7 @@ func pages() map[string]templ.Component {
 	in := out
 	in.User = &Viewer{Email: hostile, Role: "admin", CanReadAudit: true}
 	must := out
-	must.User = &Viewer{Email: "a@example.org", Role: "admin", EnrolmentRequired: true}
+	must.User = &Viewer{Email: "a@example.org", Role: "admin", EnrollmentRequired: true}
 	refused := func(p Page, fields ...string) Page {
 		p.Problem, p.Notice = "Problem "+hostile, "Notice"
 		for _, f := range fields {
@@ -69,7 +69,7 @@ func pages() map[string]templ.Component {
 		"sessions":              Sessions(SessionsProps{Page: in, Sessions: []SessionRow{{ID: "1", Device: hostile, IP: "192.0.2.1", CreatedAt: before, LastSeenAt: now, Current: true, Kind: "browser"}, {ID: "2", Kind: "api"}}}),
 		"sessions alone":        Sessions(SessionsProps{Page: in, Sessions: []SessionRow{{ID: "1", Current: true}}}),
 		"mfa":                   MFA(MFAProps{Page: must}),
-		"mfa enrolling":         MFA(MFAProps{Page: refused(in, "code"), Enrolment: &Enrolment{QRPNG: "AA==", Secret: secret.NewText("ABCDEFGH"), Account: hostile}}),
+		"mfa enrolling":         MFA(MFAProps{Page: refused(in, "code"), Enrollment: &Enrollment{QRPNG: "AA==", Secret: secret.NewText("ABCDEFGH"), Account: hostile}}),
 		"mfa on":                MFA(MFAProps{Page: in, Enabled: true, Factors: []FactorRow{{Name: hostile, Kind: "totp", CreatedAt: now, LastUsedAt: &before}, {Kind: "passkey"}}}),
 		"backup codes":          BackupCodes(BackupCodesProps{Page: in, Codes: []string{"aaaa-bbbb"}}),
 		"error":                 Error(ErrorProps{Page: refused(in), Status: 404}),

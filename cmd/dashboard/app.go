@@ -51,11 +51,12 @@ func NewApp(ctx context.Context, settings *Settings, std streams) (app *App, err
 	if err := settings.checkAdmin(); err != nil {
 		return nil, err
 	}
-	certificates, err := settings.certificates()
+	log := settings.logger(std.err)
+	certificates, err := settings.certificates(log)
 	if err != nil {
 		return nil, err
 	}
-	app = &App{log: settings.logger(std.err), std: std}
+	app = &App{log: log, std: std}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, app.Close(ctx))

@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/tls"
 	"fmt"
+	"log/slog"
 	"os"
 	"sync"
 	"time"
@@ -13,18 +14,20 @@ import (
 // use.
 type certificates struct {
 	certFile, keyFile string
+	log               *slog.Logger
 
 	mu      sync.Mutex
 	current *tls.Certificate
 	changed [2]time.Time
+	warned  [2]time.Time // the state of the files that a warning was about
 }
 
 // certificates returns nil when TLS is not set.
-func (s *Settings) certificates() (*certificates, error) {
+func (s *Settings) certificates(log *slog.Logger) (*certificates, error) {
 	if s.TLSCert == "" {
 		return nil, nil
 	}
-	c := &certificates{certFile: s.TLSCert, keyFile: s.TLSKey}
+	c := &certificates{certFile: s.TLSCert, keyFile: s.TLSKey, log: log}
 	if _, err := c.get(nil); err != nil {
 		return nil, usagef("--tls-cert and --tls-key cannot be used: %v", err)
 	}
@@ -40,7 +43,7 @@ func (c *certificates) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	for i, name := range []string{c.certFile, c.keyFile} {
 		info, err := os.Stat(name)
 		if err != nil {
-			return c.lastGood(err)
+			return c.lastGood(changed, err)
 		}
 		changed[i] = info.ModTime()
 	}
@@ -49,14 +52,19 @@ func (c *certificates) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	}
 	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
 	if err != nil {
-		return c.lastGood(err)
+		return c.lastGood(changed, err)
 	}
 	c.current, c.changed = &pair, changed
 	return c.current, nil
 }
 
-func (c *certificates) lastGood(err error) (*tls.Certificate, error) {
+// lastGood warns once for each state of the files.
+func (c *certificates) lastGood(changed [2]time.Time, err error) (*tls.Certificate, error) {
 	if c.current != nil {
+		if c.warned != changed {
+			c.warned = changed
+			c.log.Warn("the new certificate cannot be used; the one from before still is", "error", err)
+		}
 		return c.current, nil
 	}
 	return nil, fmt.Errorf("read the certificate: %w", err)

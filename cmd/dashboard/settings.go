@@ -69,7 +69,7 @@ func (s *Settings) checkTransport() error {
 }
 
 // maxPasswordFile bounds what is read of a password from a file or a pipe, in
-// bytes: 128 characters of four bytes, and a line end.
+// bytes: twice what 128 characters of four bytes take.
 const maxPasswordFile = 1024
 
 // checkAdmin refuses one half of the first admin.

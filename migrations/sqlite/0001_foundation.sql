@@ -64,11 +64,11 @@ CREATE TABLE mfa_factors (
 	secret_ciphertext BLOB NOT NULL, -- AES-256-GCM, bound to this row
 	last_used_step    INTEGER NOT NULL DEFAULT 0, -- RFC 6238 T: never accepted again, nor an earlier one
 	created_at_us     INTEGER NOT NULL,
-	verified_at_us    INTEGER NULL, -- none while the enrolment is pending
+	verified_at_us    INTEGER NULL, -- none while the enrollment is pending
 	last_used_at_us   INTEGER NULL
 ) STRICT;
 CREATE INDEX mfa_factors_by_user ON mfa_factors (user_id);
--- One enrolment at a time.
+-- One enrollment at a time.
 CREATE UNIQUE INDEX mfa_factors_pending ON mfa_factors (user_id) WHERE kind = 'totp' AND verified_at_us IS NULL;
 
 CREATE TABLE backup_codes (

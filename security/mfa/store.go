@@ -29,7 +29,7 @@ type Factor struct {
 	Kind       string
 	Name       string
 	CreatedAt  time.Time
-	VerifiedAt *time.Time // nil while the enrolment is pending
+	VerifiedAt *time.Time // nil while the enrollment is pending
 	LastUsedAt *time.Time
 }
 
@@ -40,7 +40,7 @@ type TOTPFactor struct {
 	LastUsedStep int64
 }
 
-// Begin starts the enrolment of an authenticator app, in place of one that was
+// Begin starts the enrollment of an authenticator app, in place of one that was
 // begun and not verified before.
 func Begin(tx *db.Tx, sealer Sealer, userID, name string, totpSecret secret.Text) (Factor, error) {
 	if _, err := tx.Exec("DELETE FROM mfa_factors WHERE user_id = $1 AND kind = 'totp' AND verified_at_us IS NULL", userID); err != nil {
@@ -64,7 +64,7 @@ func Begin(tx *db.Tx, sealer Sealer, userID, name string, totpSecret secret.Text
 
 const columns = "id, user_id, kind, name, secret_ciphertext, last_used_step, created_at_us, verified_at_us, last_used_at_us"
 
-// Pending returns the enrolment that waits for its first code, or
+// Pending returns the enrollment that waits for its first code, or
 // secerr.NotFound.
 func Pending(r db.Reader, sealer Sealer, userID string) (TOTPFactor, error) {
 	factors, err := load(r, sealer, "SELECT "+columns+" FROM mfa_factors WHERE user_id = $1 AND kind = 'totp' AND verified_at_us IS NULL", userID)
@@ -72,7 +72,7 @@ func Pending(r db.Reader, sealer Sealer, userID string) (TOTPFactor, error) {
 		return TOTPFactor{}, err
 	}
 	if len(factors) == 0 {
-		return TOTPFactor{}, secerr.New(secerr.NotFound, "No enrolment is under way. Start it again.")
+		return TOTPFactor{}, secerr.New(secerr.NotFound, "No enrollment is under way. Start it again.")
 	}
 	return factors[0], nil
 }

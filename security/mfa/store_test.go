@@ -115,7 +115,7 @@ func (p place) Open(sealed []byte, table, column, rowID string) ([]byte, error) 
 	return plaintext, nil
 }
 
-func TestEnrolment(t *testing.T) {
+func TestEnrollment(t *testing.T) {
 	s := open(t)
 	if _, err := Pending(s.read(), place{}, ann); !secerr.Is(err, secerr.NotFound) {
 		t.Errorf("nothing was begun: %v", err)
@@ -156,7 +156,7 @@ func TestEnrolment(t *testing.T) {
 	}
 }
 
-// TestBeginKeepsWhatCounts: a new enrolment does not touch a verified factor,
+// TestBeginKeepsWhatCounts: a new enrollment does not touch a verified factor,
 // and a later use does not touch the time of its verification.
 func TestBeginKeepsWhatCounts(t *testing.T) {
 	s := open(t)

@@ -111,6 +111,14 @@ func CodeOf(err error) Code {
 	return Internal
 }
 
+// FieldsOf are the refused fields that err names, if any.
+func FieldsOf(err error) []Field {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Fields
+	}
+	return nil
+}
+
 // Is reports whether err carries the code.
 func Is(err error, code Code) bool {
 	return err != nil && CodeOf(err) == code
