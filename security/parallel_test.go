@@ -325,6 +325,41 @@ func TestOneUserForOneAddress(t *testing.T) {
 	one(t, errs, secerr.Conflict)
 }
 
+// TestOneSetOfBackupCodes: of twenty who finish one enrollment with one code,
+// one is shown codes, and those are the ones that count.
+func TestOneSetOfBackupCodes(t *testing.T) {
+	ctx := context.Background()
+	clock := securitytest.NewClock()
+	s, _ := securitytest.Open(t, clock)
+	if _, _, err := s.AddUser(ctx, email, "user", secret.NewText(pw)); err != nil {
+		t.Fatal(err)
+	}
+	c := identify(t, s, login(t, s))
+	begun, err := s.BeginTOTP(ctx, c, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, err := totp.GenerateCode(begun.Secret.Reveal(), clock.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make([]security.Enrolled, callers)
+	errs := together(func(i int) (err error) {
+		done[i], err = s.VerifyTOTP(ctx, c, code)
+		return err
+	})
+	one(t, errs, secerr.NotFound)
+	for i, err := range errs {
+		if err != nil {
+			continue
+		}
+		_, err := s.SecondFactor(ctx, security.Request{}, session.API, login(t, s).Secret, mfa.BackupCode, done[i].BackupCodes[0].Reveal())
+		if err != nil {
+			t.Errorf("the codes that were shown do not count: %v", err)
+		}
+	}
+}
+
 func TestOneRevocationEvent(t *testing.T) {
 	e := enrol(t, "admin")
 	key, token, err := e.service.CreateKey(context.Background(), e.caller, security.KeyRequest{Name: "x", Scopes: []string{"audit:read"}})

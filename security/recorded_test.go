@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pquerna/otp/totp"
+
 	"patronus.internal/dashboard/security"
 	"patronus.internal/dashboard/security/mfa"
 	"patronus.internal/dashboard/security/secret"
@@ -20,7 +22,7 @@ func TestWhatCannotBeRecordedDoesNotHappen(t *testing.T) {
 	ctx := context.Background()
 	e := enrol(t, "admin")
 	pending := login(t, e.service)
-	key, _, err := e.service.CreateKey(ctx, e.caller, security.KeyRequest{Name: "x", Scopes: []string{"audit:read"}})
+	key, token0, err := e.service.CreateKey(ctx, e.caller, security.KeyRequest{Name: "x", Scopes: []string{"audit:read"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,6 +43,23 @@ func TestWhatCannotBeRecordedDoesNotHappen(t *testing.T) {
 		t.Fatal(err)
 	}
 	umaCaller := identify(t, e.service, uma)
+
+	spent, err := e.service.Login(ctx, security.Request{}, session.API, "uma@example.org", secret.NewText(pw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fresh, err := e.service.Refresh(ctx, security.Request{}, spent.Secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun, err := e.service.BeginTOTP(ctx, umaCaller, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	browser, err := e.service.Login(ctx, security.Request{}, session.Browser, "uma@example.org", secret.NewText(pw))
+	if err != nil {
+		t.Fatal(err)
+	}
 
 	outside := e.outside(t)
 	before := dump(t, outside)
@@ -65,6 +84,32 @@ func TestWhatCannotBeRecordedDoesNotHappen(t *testing.T) {
 			return err
 		},
 		"begin enrollment": func() error { _, err := e.service.BeginTOTP(ctx, umaCaller, ""); return err },
+		"verify an enrollment": func() error {
+			code, err := totp.GenerateCode(begun.Secret.Reveal(), e.clock.Now())
+			if err == nil {
+				_, err = e.service.VerifyTOTP(ctx, umaCaller, code)
+			}
+			return err
+		},
+		"fail to verify": func() error { _, err := e.service.VerifyTOTP(ctx, umaCaller, "no code"); return err },
+		"refresh":        func() error { _, err := e.service.Refresh(ctx, security.Request{}, fresh.Secret); return err },
+		"reuse a refresh token": func() error {
+			_, err := e.service.Refresh(ctx, security.Request{}, spent.Secret)
+			return err
+		},
+		"end a session":  func() error { return e.service.EndSession(ctx, umaCaller, spent.Session.ID) },
+		"end the others": func() error { return e.service.EndOtherSessions(ctx, umaCaller) },
+		"sign in anew":   func() error { return e.service.Supersede(ctx, security.Request{}, browser.Secret) },
+		"use a key first": func() error {
+			_, err := e.service.IdentifyBearer(ctx, security.Request{Route: "x"}, token0)
+			return err
+		},
+		"change a password": func() error {
+			return e.service.ChangePassword(ctx, umaCaller, secret.NewText(pw), secret.NewText("walnut gravel theorem 7"))
+		},
+		"mistake a password": func() error {
+			return e.service.ChangePassword(ctx, umaCaller, secret.NewText("wrong"), secret.NewText("walnut gravel theorem 7"))
+		},
 		"create a key": func() error {
 			_, _, err := e.service.CreateKey(ctx, e.caller, security.KeyRequest{Name: "y", Scopes: []string{"audit:read"}})
 			return err
@@ -114,11 +159,33 @@ func (e *enrolled) outside(t *testing.T) *sql.DB {
 	return outside
 }
 
+// tables are all there are, so that a new one is not forgotten.
+func tables(t *testing.T, outside *sql.DB) []string {
+	t.Helper()
+	rows, err := outside.Query("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var names []string
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, name)
+	}
+	if err := rows.Err(); err != nil || len(names) < 12 {
+		t.Fatalf("%d tables, %v", len(names), err)
+	}
+	return names
+}
+
 // dump is every row that a change could touch.
 func dump(t *testing.T, outside *sql.DB) string {
 	t.Helper()
 	var text strings.Builder
-	for _, table := range []string{"users", "sessions", "api_keys", "mfa_factors", "backup_codes", "password_links", "nonces", "policy", "audit_events"} {
+	for _, table := range tables(t, outside) {
 		rows, err := outside.Query("SELECT * FROM " + table + " ORDER BY 1, 2")
 		if err != nil {
 			t.Fatal(err)

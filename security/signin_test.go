@@ -2,6 +2,10 @@ package security_test
 
 import (
 	"context"
+	"database/sql"
+	"errors"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -43,10 +47,10 @@ func TestSessionCap(t *testing.T) {
 // TestUnknownUserCostsTheSame counts hashes: whoever asks cannot tell a known
 // address from an unknown one by the work that it takes.
 func TestUnknownUserCostsTheSame(t *testing.T) {
-	s, _ := securitytest.Open(t, securitytest.NewClock())
-	for _, add := range []string{email, "no-password@example.org"} {
+	s, dir := securitytest.Open(t, securitytest.NewClock())
+	for _, add := range []string{email, "disabled@example.org", "no-password@example.org"} {
 		given := secret.NewText(pw)
-		if add != email {
+		if add == "no-password@example.org" {
 			given = secret.Text{}
 		}
 		if _, _, err := s.AddUser(context.Background(), add, "user", given); err != nil {
@@ -61,10 +65,74 @@ func TestUnknownUserCostsTheSame(t *testing.T) {
 		}
 		return s.PasswordHashes() - before
 	}
-	try("warm-up@example.org") // the hash that stands for unknown users is made once
-	for _, address := range []string{email, "unknown@example.org", "no-password@example.org"} {
+	disable(t, dir, "disabled@example.org")
+	for _, address := range []string{"unknown@example.org", email, "disabled@example.org", "no-password@example.org"} {
 		if n := try(address); n != 1 {
 			t.Errorf("%s costs %d hashes", address, n)
+		}
+	}
+}
+
+// disable does what no method does yet.
+func disable(t *testing.T, dir, address string) {
+	t.Helper()
+	outside, err := sql.Open("sqlite3", "file:"+filepath.Join(dir, "patronus.db")+"?_busy_timeout=5000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = outside.Exec("UPDATE users SET enabled = 0 WHERE email = $1", address)
+	if err := errors.Join(err, outside.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestDisabledUsersAreNobody: whatever they held before is dead at once.
+func TestDisabledUsersAreNobody(t *testing.T) {
+	ctx := context.Background()
+	s, dir := securitytest.Open(t, securitytest.NewClock())
+	if _, _, err := s.AddUser(ctx, email, "viewer", secret.NewText(pw)); err != nil {
+		t.Fatal(err)
+	}
+	in := login(t, s)
+	tokens, err := s.Tokens(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	browser, err := s.Login(ctx, security.Request{}, session.Browser, email, secret.NewText(pw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, key, err := s.CreateKey(ctx, identify(t, s, in), security.KeyRequest{Name: "x", Scopes: []string{"audit:read"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	disable(t, dir, email)
+	for name, use := range map[string]func() error{
+		"password": func() error {
+			_, err := s.Login(ctx, security.Request{}, session.API, email, secret.NewText(pw))
+			return err
+		},
+		"access token":  func() error { _, err := s.IdentifyBearer(ctx, security.Request{}, tokens.Access); return err },
+		"refresh token": func() error { _, err := s.Refresh(ctx, security.Request{}, tokens.Refresh); return err },
+		"cookie":        func() error { _, err := s.IdentifyCookie(ctx, security.Request{}, browser.Secret); return err },
+		"API key":       func() error { _, err := s.IdentifyBearer(ctx, security.Request{}, key); return err },
+	} {
+		switch err := use(); secerr.CodeOf(err) {
+		case secerr.InvalidCredentials, secerr.Unauthenticated, secerr.TokenRevoked:
+		default:
+			t.Errorf("the %s: %v", name, err)
+		}
+	}
+}
+
+// TestLongPasswordsAreNotHashed: what cannot be a password is refused before
+// it costs anything.
+func TestLongPasswordsAreNotHashed(t *testing.T) {
+	s, _ := securitytest.Open(t, securitytest.NewClock())
+	for _, long := range []string{strings.Repeat("a", 129), strings.Repeat("a", 1<<20), "a\x00b"} {
+		_, err := s.Login(context.Background(), security.Request{}, session.API, email, secret.NewText(long))
+		if !secerr.Is(err, secerr.ValidationFailed) || s.PasswordHashes() != 0 {
+			t.Errorf("%d bytes: %v, %d hashes", len(long), err, s.PasswordHashes())
 		}
 	}
 }

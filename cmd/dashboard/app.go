@@ -95,8 +95,7 @@ func NewApp(ctx context.Context, settings *Settings, std streams) (app *App, err
 	app.scheme = "http"
 	if certificates != nil {
 		app.scheme = "https"
-		app.listener = tls.NewListener(app.listener, &tls.Config{
-			MinVersion: tls.VersionTLS12, GetCertificate: certificates.get, NextProtos: []string{"http/1.1"}})
+		app.listener = tls.NewListener(app.listener, certificates.config())
 	}
 	return app, nil
 }

@@ -34,6 +34,11 @@ func (s *Settings) certificates(log *slog.Logger) (*certificates, error) {
 	return c, nil
 }
 
+// config speaks TLS 1.2 and newer (BCP 195).
+func (c *certificates) config() *tls.Config {
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get, NextProtos: []string{"http/1.1"}}
+}
+
 // get implements tls.Config.GetCertificate. Files that do not fit together, as
 // in the middle of a renewal, leave the last good pair in use.
 func (c *certificates) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
