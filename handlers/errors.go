@@ -15,6 +15,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"patronus.internal/dashboard/security/secerr"
+	"patronus.internal/dashboard/static"
 )
 
 // refusal is how one code appears in HTTP.
@@ -288,5 +289,5 @@ func isMachinePath(path string) bool {
 	if slices.Contains([]string{"/api", "/healthz", "/readyz", "/metrics", "/ws"}, path) {
 		return true
 	}
-	return strings.HasPrefix(path, "/api/") || strings.HasPrefix(path, "/ws/")
+	return strings.HasPrefix(path, "/api/") || strings.HasPrefix(path, "/ws/") || strings.HasPrefix(path, static.Prefix)
 }

@@ -29,6 +29,19 @@ func (s *Service) Users(ctx context.Context, email, after string, limit int) ([]
 	return user.List(s.db.Read(ctx), f)
 }
 
+// ListUsers is the command of the host that lists every user, oldest first. As
+// every command it is recorded: the list is personal data.
+func (s *Service) ListUsers(ctx context.Context) ([]user.User, error) {
+	err := s.db.Write(ctx, func(tx *db.Tx) error {
+		return audit.Append(tx, audit.Event{Type: audit.DataExport, Success: true, Details: audit.Details{"actor": "cli", "data": "users"}})
+	})
+	if err != nil {
+		return nil, err
+	}
+	users, _, err := user.List(s.db.Read(ctx), user.Filter{})
+	return users, err
+}
+
 // AddUser is the command of the host that creates a user. An empty password
 // makes a one-time link to set it, which is returned. It returns
 // secerr.Conflict for an address that is taken and secerr.ValidationFailed

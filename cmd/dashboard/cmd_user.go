@@ -51,28 +51,24 @@ func (cmd *userListCmd) Run(ctx context.Context, settings *Settings, std streams
 	return withService(ctx, settings, std, func(service *security.Service) error {
 		table := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(table, "ID\tEMAIL\tROLE\tSTATE\tSECOND FACTOR\tLAST SIGN-IN")
-		for after := ""; ; {
-			users, next, err := service.Users(ctx, "", after, 500)
-			if err != nil {
-				return err
-			}
-			for _, u := range users {
-				state, factor, last := "enabled", "no", "never"
-				if !u.Enabled {
-					state = "disabled"
-				}
-				if u.MFAEnabled {
-					factor = "yes"
-				}
-				if u.LastLoginAt != nil {
-					last = u.LastLoginAt.Format(time.RFC3339)
-				}
-				fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", u.ID, u.Email, u.Role, state, factor, last)
-			}
-			if after = next; after == "" {
-				return table.Flush()
-			}
+		users, err := service.ListUsers(ctx)
+		if err != nil {
+			return err
 		}
+		for _, u := range users {
+			state, factor, last := "enabled", "no", "never"
+			if !u.Enabled {
+				state = "disabled"
+			}
+			if u.MFAEnabled {
+				factor = "yes"
+			}
+			if u.LastLoginAt != nil {
+				last = u.LastLoginAt.Format(time.RFC3339)
+			}
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", u.ID, u.Email, u.Role, state, factor, last)
+		}
+		return table.Flush()
 	})
 }
 
