@@ -90,6 +90,8 @@ func NewApp(ctx context.Context, settings *Settings, std streams) (app *App, err
 	app.server = &http.Server{
 		Handler: web, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		// "OPTIONS *" goes the way of every request, headers and all.
+		DisableGeneralOptionsHandler: true,
 		ErrorLog: slog.NewLogLogger(app.log.Handler(), slog.LevelWarn),
 	}
 	app.scheme = "http"
