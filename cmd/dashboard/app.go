@@ -92,7 +92,7 @@ func NewApp(ctx context.Context, settings *Settings, std streams) (app *App, err
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
 		// "OPTIONS *" goes the way of every request, headers and all.
 		DisableGeneralOptionsHandler: true,
-		ErrorLog: slog.NewLogLogger(app.log.Handler(), slog.LevelWarn),
+		ErrorLog:                     slog.NewLogLogger(app.log.Handler(), slog.LevelWarn),
 	}
 	app.scheme = "http"
 	if certificates != nil {
