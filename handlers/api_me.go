@@ -98,10 +98,8 @@ func (s *Server) apiBeginTOTP(c echo.Context) error {
 	var body struct {
 		Name string `json:"name"`
 	}
-	if c.Request().ContentLength != 0 {
-		if err := decodeJSON(c, &body); err != nil {
-			return err
-		}
+	if err := decodeOptional(c, &body); err != nil {
+		return err
 	}
 	enrollment, err := s.service.BeginTOTP(c.Request().Context(), caller(c), body.Name)
 	if err != nil {

@@ -64,6 +64,11 @@ func decodeJSON[T any](c echo.Context, dst *T) error {
 
 // decodeNoBody accepts no body, or an empty object, where a call takes none.
 func decodeNoBody(c echo.Context) error {
+	return decodeOptional(c, &struct{}{})
+}
+
+// decodeOptional is decodeJSON for a call that also takes no body at all.
+func decodeOptional[T any](c echo.Context, dst *T) error {
 	body, err := readBody(c)
 	if err != nil {
 		return err
@@ -74,7 +79,7 @@ func decodeNoBody(c echo.Context) error {
 	if err := checkMedia(c.Request(), mediaJSON); err != nil {
 		return err
 	}
-	return unmarshalStrict(body, &struct{}{})
+	return unmarshalStrict(body, dst)
 }
 
 // checkMedia refuses a body whose one Content-Type is not accepted, is in a

@@ -52,6 +52,7 @@ func Base(o BaseOptions) []echo.MiddlewareFunc {
 		logRequests(o.Log, o.Now),
 		securityHeaders(o.Site, o.Rand),
 		recoverPanics(o.Log),
+		closeChunked,
 		refuseMethods,
 		allowedHosts(o.Site),
 		limitBody,
@@ -210,20 +211,25 @@ func refuseMethods(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
+// closeChunked answers a request with a Transfer-Encoding with "Connection:
+// close", whatever the answer. net/http drops a Content-Length beside it
+// unseen, and after such a pair a proxy that went by the length would take what
+// follows on the same connection for another request (RFC 9112 §6.1).
+func closeChunked(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if len(c.Request().TransferEncoding) > 0 {
+			c.Response().Header().Set("Connection", "close")
+		}
+		return next(c)
+	}
+}
+
 // limitBody refuses a declared length over maxBodyBytes before any of the body
 // is read, and ends a chunked one there with *http.MaxBytesError. How long a
 // body may take to arrive is the server's ReadTimeout.
-//
-// A request with a Transfer-Encoding is answered with "Connection: close".
-// net/http drops a Content-Length beside it unseen, and after such a pair a
-// proxy that went by the length would take what follows on the same connection
-// for another request (RFC 9112 §6.1).
 func limitBody(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r, h := c.Request(), c.Response().Header()
-		if len(r.TransferEncoding) > 0 {
-			h.Set("Connection", "close")
-		}
 		if r.ContentLength > maxBodyBytes {
 			h.Set("Connection", "close")
 			return secerr.New(secerr.PayloadTooLarge, tooLargeDetail)

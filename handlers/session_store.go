@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/gorilla/sessions"
 	"github.com/labstack/echo/v4"
@@ -53,10 +54,10 @@ func (st sessionStore) Save(_ *http.Request, w http.ResponseWriter, session *ses
 }
 
 // cookie is the value of the session cookie, empty without one. A request with
-// an Authorization header has the identity of that header, so its cookie does
-// not count.
+// a bearer has the identity of that bearer, so its cookie does not count. Other
+// schemes are for a proxy in front.
 func (s *Server) cookie(c echo.Context) secret.Text {
-	if c.Request().Header.Get("Authorization") != "" {
+	if scheme, _, _ := strings.Cut(c.Request().Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
 		return secret.Text{}
 	}
 	session, err := s.sessions.Get(c.Request(), s.sessions.cookieName())

@@ -74,6 +74,44 @@ func (c Caller) holder() stepup.Holder {
 	return h
 }
 
+// change runs a change of the caller's, provided that the caller is still who
+// they were when the request came in. Between the two lies whatever time the
+// body took to arrive and the change waited, and in it a sign-out or a lost
+// role must count.
+func (s *Service) change(ctx context.Context, c Caller, do func(*db.Tx) error) error {
+	return s.db.Write(ctx, func(tx *db.Tx) error {
+		if err := s.still(tx, c); err != nil {
+			return err
+		}
+		return do(tx)
+	})
+}
+
+// still answers secerr.TokenRevoked or secerr.Unauthenticated when the caller's
+// session or key does not count any more, and secerr.Forbidden when their role
+// is another.
+func (s *Service) still(tx *db.Tx, c Caller) error {
+	u, err := user.ByID(tx, c.User.ID)
+	if err != nil {
+		return absent(err, errRevoked())
+	}
+	if u.Role != c.User.Role {
+		return secerr.New(secerr.Forbidden, "Your role has changed in the meantime. Try again.")
+	}
+	if c.Key != nil {
+		key, err := apikey.ByID(tx, c.Key.ID)
+		if err != nil || !u.Enabled || !key.Usable(tx.Now()) {
+			return absent(err, secerr.New(secerr.Unauthenticated, "This API key is not valid any more."))
+		}
+		return nil
+	}
+	found, err := session.ByID(tx, c.Session.ID)
+	if err != nil || !u.Enabled || !found.Alive(tx.Now(), 0) || u.MFAEnabled && !found.TwoFactors() {
+		return absent(err, errRevoked())
+	}
+	return nil
+}
+
 // Supersede ends the session of a cookie that a new sign-in in the same browser
 // takes the place of, so that it does not live on unseen. A cookie that is no
 // session is no error.

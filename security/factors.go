@@ -66,7 +66,7 @@ func (s *Service) BeginTOTP(ctx context.Context, c Caller, name string) (Enrollm
 	if err != nil {
 		return Enrollment{}, err
 	}
-	err = s.db.Write(ctx, func(tx *db.Tx) error {
+	err = s.change(ctx, c, func(tx *db.Tx) error {
 		verified, err := mfa.Verified(tx, s.keys, c.User.ID)
 		if err != nil {
 			return err
@@ -74,7 +74,7 @@ func (s *Service) BeginTOTP(ctx context.Context, c Caller, name string) (Enrollm
 		if len(verified) > 0 {
 			return secerr.New(secerr.Conflict, "An authenticator app is enrolled for this account already.")
 		}
-		f, err := mfa.Begin(tx, s.keys, c.User.ID, name, totpSecret)
+		f, err := mfa.Begin(tx, s.keys, c.User.ID, c.Session.ID, name, totpSecret)
 		if err != nil {
 			return err
 		}
@@ -86,10 +86,10 @@ func (s *Service) BeginTOTP(ctx context.Context, c Caller, name string) (Enrollm
 	return s.enrollment(c, totpSecret)
 }
 
-// PendingTOTP shows the enrollment under way again, so that a page can be
-// reloaded. It returns secerr.NotFound when there is none.
+// PendingTOTP shows the enrollment that the caller's session has under way
+// again, so that a page can be reloaded. It returns secerr.NotFound when there is none.
 func (s *Service) PendingTOTP(ctx context.Context, c Caller) (Enrollment, error) {
-	pending, err := mfa.Pending(s.db.Read(ctx), s.keys, c.User.ID)
+	pending, err := mfa.Pending(s.db.Read(ctx), s.keys, c.User.ID, c.Session.ID, s.now())
 	if err != nil {
 		return Enrollment{}, err
 	}
@@ -123,7 +123,10 @@ func (s *Service) VerifyTOTP(ctx context.Context, c Caller, code string) (Enroll
 	}
 	var done Enrolled
 	err = s.write(ctx, func(tx *db.Tx) (error, error) {
-		pending, err := mfa.Pending(tx, s.keys, c.User.ID)
+		if err := s.still(tx, c); err != nil {
+			return nil, err
+		}
+		pending, err := mfa.Pending(tx, s.keys, c.User.ID, c.Session.ID, tx.Now())
 		if err != nil {
 			return nil, err
 		}

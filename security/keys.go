@@ -53,7 +53,7 @@ func (s *Service) CreateKey(ctx context.Context, c Caller, r KeyRequest) (apikey
 	}
 	var key apikey.Key
 	var token secret.Text
-	err = s.db.Write(ctx, func(tx *db.Tx) error {
+	err = s.change(ctx, c, func(tx *db.Tx) error {
 		if coverEverything(wanted.Scopes) {
 			if err := stepup.Spend(tx, c.holder(), stepup.AllScopesKey, r.Nonce); err != nil {
 				return err
@@ -117,8 +117,8 @@ func (s *Service) parseKey(c Caller, r KeyRequest) (apikey.New, error) {
 	}
 	for _, raw := range r.Networks[:min(len(r.Networks), maxNetworks)] {
 		network, err := netip.ParsePrefix(raw)
-		if err != nil || network.Addr().Is4In6() {
-			refuse("networks", "Write each network as an address and a length, for example 192.0.2.0/24 or 2001:db8::/32.")
+		if err != nil || network.Addr().Is4In6() || network.Bits() == 0 {
+			refuse("networks", "Write each network as an address and a length, for example 192.0.2.0/24 or 2001:db8::/32; a length of 0 would be no bound.")
 			break
 		}
 		wanted.Networks = append(wanted.Networks, network.Masked())
@@ -180,7 +180,7 @@ func (s *Service) RevokeKey(ctx context.Context, c Caller, id string, purge bool
 	if err != nil {
 		return err
 	}
-	return s.db.Write(ctx, func(tx *db.Tx) error {
+	return s.change(ctx, c, func(tx *db.Tx) error {
 		change := apikey.Revoke
 		if purge {
 			change = apikey.Delete
@@ -204,17 +204,24 @@ func cleanName(field, name string) (string, error) {
 		return "", secerr.Invalid(field, "Give it a name.")
 	case utf8.RuneCountInString(name) > maxName:
 		return "", secerr.Invalid(field, fmt.Sprintf("Use %d characters at most.", maxName))
-	case !utf8.ValidString(name), strings.ContainsFunc(name, func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) }):
+	case !utf8.ValidString(name), strings.ContainsFunc(name, unseen):
 		return "", secerr.Invalid(field, "Use only letters, digits and signs that can be seen.")
 	}
 	return name, nil
 }
 
-// coverEverything reports whether scopes are *:*, or as much by other names.
+// unseen finds what a reader would not see, or would see in another place.
+func unseen(r rune) bool {
+	return !unicode.IsGraphic(r) || r == '\u2800' ||
+		unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
+}
+
+// coverEverything reports whether scopes are *:*, or change as much by other
+// names.
 func coverEverything(scopes []string) bool {
 	parsed := make([]rbac.Scope, len(scopes))
 	for i, s := range scopes {
 		parsed[i] = rbac.Scope(s)
 	}
-	return rbac.CoverEverything(parsed)
+	return rbac.CoverEveryChange(parsed)
 }

@@ -130,7 +130,13 @@ func (s *Service) beginSession(tx *db.Tx, req Request, kind session.Kind, u user
 	if err != nil {
 		return SignIn{}, err
 	}
-	return SignIn{User: u, Session: pending, Secret: token, Methods: []string{mfa.TOTP, mfa.BackupCode}},
+	methods := []string{mfa.TOTP}
+	if left, err := mfa.BackupCodesLeft(tx, u.ID); err != nil {
+		return SignIn{}, err
+	} else if left > 0 {
+		methods = append(methods, mfa.BackupCode)
+	}
+	return SignIn{User: u, Session: pending, Secret: token, Methods: methods},
 		audit.Append(tx, audit.Event{Type: audit.LoginAttempt, Success: true, Actor: sessionActor(req, u, pending),
 			Details: audit.Details{"method": "password", "second_factor": "awaited"}})
 }

@@ -348,7 +348,7 @@ func TestOneSetOfBackupCodes(t *testing.T) {
 		done[i], err = s.VerifyTOTP(ctx, c, code)
 		return err
 	})
-	one(t, errs, secerr.NotFound)
+	one(t, errs, secerr.TokenRevoked)
 	for i, err := range errs {
 		if err != nil {
 			continue

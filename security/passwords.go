@@ -99,7 +99,7 @@ func (s *Service) ChangePassword(ctx context.Context, c Caller, current, next se
 	if err != nil {
 		return err
 	}
-	return s.db.Write(ctx, func(tx *db.Tx) error {
+	return s.change(ctx, c, func(tx *db.Tx) error {
 		if err := s.setPassword(tx, c.User, hash, c.Session.ID, c.actor()); err != nil {
 			return err
 		}

@@ -16,7 +16,7 @@ import (
 // secerr.NonceRequired or secerr.NonceInvalid.
 func (s *Service) PatchPolicy(ctx context.Context, c Caller, nonce secret.Text, patch []byte) (policy.Policy, error) {
 	var stored policy.Stored
-	err := s.db.Write(ctx, func(tx *db.Tx) error {
+	err := s.change(ctx, c, func(tx *db.Tx) error {
 		if err := stepup.Spend(tx, c.holder(), stepup.WritePolicy, nonce); err != nil {
 			return err
 		}

@@ -53,14 +53,10 @@ func (s *Service) refuseRefresh(tx *db.Tx, req Request, token secret.Text) (refu
 	switch {
 	case err == nil && current.Stage != session.Full:
 		return nil, secerr.New(secerr.Unauthenticated, "This is not a refresh token.")
+	case err == nil && current.EndedAt != nil:
+		return nil, errRevoked()
 	case err == nil:
-		refused, reason := secerr.New(secerr.TokenExpired, "The refresh token has expired. Sign in again."), "expired"
-		if current.EndedAt != nil {
-			refused, reason = errRevoked(), "session_ended"
-		}
-		actor := req.actor()
-		actor.UserID, actor.SessionID = current.UserID, current.ID
-		return refused, audit.Append(tx, audit.Event{Type: audit.TokenRefresh, Severity: audit.Warning, Actor: actor, Details: audit.Details{"reason": reason}})
+		return nil, secerr.New(secerr.TokenExpired, "The refresh token has expired. Sign in again.")
 	case !secerr.Is(err, secerr.NotFound):
 		return nil, err
 	}
@@ -76,8 +72,11 @@ func (s *Service) refuseRefresh(tx *db.Tx, req Request, token secret.Text) (refu
 	if err != nil {
 		return nil, err
 	}
+	if !ended { // it was told when it ended; one alarm is enough
+		return errRevoked(), nil
+	}
 	return errRevoked(), audit.Append(tx, audit.Event{Type: audit.TokenRefresh, Severity: audit.Critical, Actor: sessionActor(req, u, reused),
-		Details: audit.Details{"reason": "refresh_token_reuse", "session_ended": ended}})
+		Details: audit.Details{"reason": "refresh_token_reuse"}})
 }
 
 func sessionActor(req Request, u user.User, of session.Session) audit.Actor {

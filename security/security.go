@@ -92,6 +92,9 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
+	if err := stored.Policy.Validate(roleNames()); err != nil {
+		return nil, errors.Join(fmt.Errorf("the policy in %s was altered outside of this program and is not one that it accepts: %w. Put a backup in its place", database, err), store.Close())
+	}
 	s.policy.Store(&stored)
 	return s, nil
 }

@@ -48,7 +48,7 @@ func (s *Service) EndSession(ctx context.Context, c Caller, id string) error {
 		return s.deny(ctx, c, secerr.New(secerr.NotFound, "There is no such session."),
 			audit.Details{"permission": string(rbac.SessionsWrite), "target_session_id": id})
 	}
-	return s.db.Write(ctx, func(tx *db.Tx) error {
+	return s.change(ctx, c, func(tx *db.Tx) error {
 		ended, err := session.End(tx, id, "ended_by_user")
 		if err != nil || !ended {
 			return err
@@ -59,7 +59,7 @@ func (s *Service) EndSession(ctx context.Context, c Caller, id string) error {
 
 // EndOtherSessions ends every session of the caller but the one that asks.
 func (s *Service) EndOtherSessions(ctx context.Context, c Caller) error {
-	return s.db.Write(ctx, func(tx *db.Tx) error {
+	return s.change(ctx, c, func(tx *db.Tx) error {
 		ended, err := session.EndAll(tx, c.User.ID, c.Session.ID, "ended_by_user")
 		if err != nil {
 			return err

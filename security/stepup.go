@@ -40,6 +40,9 @@ func (s *Service) Nonce(ctx context.Context, c Caller, action string, p Proof) (
 	details := audit.Details{"purpose": "step_up", "action": action}
 	var nonce secret.Text
 	err = s.write(ctx, func(tx *db.Tx) (error, error) {
+		if err := s.still(tx, c); err != nil {
+			return nil, err
+		}
 		if !passwordOK {
 			details["method"], details["reason"] = "password", "wrong_password"
 			return secerr.New(secerr.InvalidCredentials, "The password is not right."),

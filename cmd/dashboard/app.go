@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"time"
 
+	"golang.org/x/net/netutil"
+
 	"patronus.internal/dashboard/handlers"
 	"patronus.internal/dashboard/security"
 )
@@ -22,10 +24,14 @@ const (
 	readHeaderTimeout = 5 * time.Second
 	readTimeout       = 15 * time.Second
 	writeTimeout      = 30 * time.Second
-	idleTimeout       = 2 * time.Minute
+	idleTimeout       = 30 * time.Second
 	maxHeaderBytes    = 16 << 10
-	// The contract drains within 10 s; what is left is for the writer.
-	drainTimeout = 8 * time.Second
+	// The contract drains within 10 s. Of those, 5 are for the writer, which
+	// may be waiting for a lock that another process holds.
+	drainTimeout = 4 * time.Second
+	closeTimeout = 5 * time.Second
+	// maxConnections bounds what idle connections hold, some 30 KiB each.
+	maxConnections = 2048
 )
 
 // App is the server with everything it holds open.
@@ -67,6 +73,7 @@ func NewApp(ctx context.Context, settings *Settings, std streams) (app *App, err
 	if app.listener, err = net.Listen("tcp", settings.Listen); err != nil {
 		return app, fmt.Errorf("cannot serve on %s: %w. Choose another address with --listen", settings.Listen, err)
 	}
+	app.listener = netutil.LimitListener(app.listener, maxConnections)
 	if app.public, err = settings.publicURL(app.listener.Addr().String()); err != nil {
 		return app, err
 	}
@@ -150,7 +157,9 @@ func (a *App) Close(ctx context.Context) error {
 		errs = append(errs, a.listener.Close())
 	}
 	if a.service != nil {
-		errs = append(errs, a.service.Close(context.WithoutCancel(ctx)))
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+		defer cancel()
+		errs = append(errs, a.service.Close(closing))
 	}
 	return errors.Join(errs...)
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -48,6 +50,10 @@ func (cmd *userAddCmd) Run(ctx context.Context, settings *Settings, std streams)
 type userListCmd struct{}
 
 func (cmd *userListCmd) Run(ctx context.Context, settings *Settings, std streams) error {
+	// A mistyped folder must not become a new installation.
+	if _, err := os.Stat(filepath.Join(settings.DataDir, "patronus.db")); err != nil {
+		return usagef("there is no database in %s; name the folder with --data-dir", settings.DataDir)
+	}
 	return withService(ctx, settings, std, func(service *security.Service) error {
 		table := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(table, "ID\tEMAIL\tROLE\tSTATE\tSECOND FACTOR\tLAST SIGN-IN")

@@ -64,6 +64,9 @@ CREATE TABLE mfa_factors (
 	secret_ciphertext BLOB NOT NULL, -- AES-256-GCM, bound to this row
 	last_used_step    INTEGER NOT NULL DEFAULT 0, -- RFC 6238 T: never accepted again, nor an earlier one
 	created_at_us     INTEGER NOT NULL,
+	-- While the enrollment is pending: the session that began it, which alone
+	-- sees the secret and may verify it. Another may be a thief's.
+	begun_by_session  TEXT NULL,
 	verified_at_us    INTEGER NULL, -- none while the enrollment is pending
 	last_used_at_us   INTEGER NULL
 ) STRICT;

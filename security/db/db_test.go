@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -116,7 +117,7 @@ func TestParallelWriters(t *testing.T) {
 		})
 	}
 	for len(d.writer.queue) < len(errs) {
-		// Every caller is on its way into the queue.
+		runtime.Gosched() // Every caller is on its way into the queue.
 	}
 	release()
 	wg.Wait()
@@ -157,7 +158,7 @@ func TestAbandonedChangeNeverRuns(t *testing.T) {
 		})
 	}()
 	for len(d.writer.queue) == 0 {
-		// The caller is on its way into the queue.
+		runtime.Gosched() // The caller is on its way into the queue.
 	}
 	cancel()
 	if err := <-answer; !errors.Is(err, context.Canceled) {
@@ -191,7 +192,7 @@ func TestFullQueueRefusesAtOnce(t *testing.T) {
 		go func() { answers <- d.Write(context.Background(), func(tx *Tx) error { return insert(tx, i) }) }()
 	}
 	for len(d.writer.queue) < 2 {
-		// Both are on their way into the queue.
+		runtime.Gosched() // Both are on their way into the queue.
 	}
 	err := d.Write(context.Background(), func(tx *Tx) error { return insert(tx, 9) })
 	if refusal, ok := errors.AsType[*secerr.Error](err); !ok || refusal.Code != secerr.Unavailable || refusal.RetryAfter < time.Second {
@@ -220,7 +221,7 @@ func TestCloseDrains(t *testing.T) {
 		go func() { answers <- d.Write(context.Background(), func(tx *Tx) error { return insert(tx, i) }) }()
 	}
 	for len(d.writer.queue) < callers {
-		// They are on their way into the queue.
+		runtime.Gosched() // They are on their way into the queue.
 	}
 	closed := make(chan error, 1)
 	go func() { closed <- d.Close() }()

@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"errors"
+	"runtime"
 	"testing"
 
 	"patronus.internal/dashboard/security/secerr"
@@ -54,7 +55,7 @@ func TestFullDisk(t *testing.T) {
 				queued := len(d.writer.queue)
 				go func() { answers <- d.Write(context.Background(), change) }()
 				for len(d.writer.queue) == queued {
-					// The caller is on its way into the queue.
+					runtime.Gosched() // The caller is on its way into the queue.
 				}
 			}
 			release()
@@ -110,7 +111,7 @@ func TestEngineRollsBack(t *testing.T) {
 		queued := len(d.writer.queue)
 		go func() { answers <- d.Write(context.Background(), change) }()
 		for len(d.writer.queue) == queued {
-			// The caller is on its way into the queue.
+			runtime.Gosched() // The caller is on its way into the queue.
 		}
 	}
 	release()

@@ -40,9 +40,14 @@ type TOTPFactor struct {
 	LastUsedStep int64
 }
 
+// PendingLifetime is how long an enrollment waits for its first code: long
+// enough to install an app.
+const PendingLifetime = 15 * time.Minute
+
 // Begin starts the enrollment of an authenticator app, in place of one that was
-// begun and not verified before.
-func Begin(tx *db.Tx, sealer Sealer, userID, name string, totpSecret secret.Text) (Factor, error) {
+// begun and not verified before. Only the session that begins it goes on with
+// it.
+func Begin(tx *db.Tx, sealer Sealer, userID, sessionID, name string, totpSecret secret.Text) (Factor, error) {
 	if _, err := tx.Exec("DELETE FROM mfa_factors WHERE user_id = $1 AND kind = 'totp' AND verified_at_us IS NULL", userID); err != nil {
 		return Factor{}, fmt.Errorf("mfa: begin: %w", err)
 	}
@@ -54,8 +59,9 @@ func Begin(tx *db.Tx, sealer Sealer, userID, name string, totpSecret secret.Text
 	if err != nil {
 		return Factor{}, fmt.Errorf("mfa: encrypt the secret: %w", err)
 	}
-	_, err = tx.Exec(`INSERT INTO mfa_factors (id, user_id, kind, name, secret_ciphertext, created_at_us) VALUES ($1, $2, $3, $4, $5, $6)`,
-		id, userID, TOTP, name, sealed, db.Micros(tx.Now()))
+	_, err = tx.Exec(`INSERT INTO mfa_factors (id, user_id, kind, name, secret_ciphertext, created_at_us, begun_by_session)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+		id, userID, TOTP, name, sealed, db.Micros(tx.Now()), sessionID)
 	if err != nil {
 		return Factor{}, fmt.Errorf("mfa: begin: %w", err)
 	}
@@ -64,10 +70,11 @@ func Begin(tx *db.Tx, sealer Sealer, userID, name string, totpSecret secret.Text
 
 const columns = "id, user_id, kind, name, secret_ciphertext, last_used_step, created_at_us, verified_at_us, last_used_at_us"
 
-// Pending returns the enrollment that waits for its first code, or
-// secerr.NotFound.
-func Pending(r db.Reader, sealer Sealer, userID string) (TOTPFactor, error) {
-	factors, err := load(r, sealer, "SELECT "+columns+" FROM mfa_factors WHERE user_id = $1 AND kind = 'totp' AND verified_at_us IS NULL", userID)
+// Pending returns the enrollment that a session began and that waits for its
+// first code, or secerr.NotFound.
+func Pending(r db.Reader, sealer Sealer, userID, sessionID string, now time.Time) (TOTPFactor, error) {
+	factors, err := load(r, sealer, "SELECT "+columns+` FROM mfa_factors WHERE user_id = $1 AND kind = 'totp'
+		AND verified_at_us IS NULL AND begun_by_session = $2 AND created_at_us > $3`, userID, sessionID, db.Micros(now.Add(-PendingLifetime)))
 	if err != nil {
 		return TOTPFactor{}, err
 	}

@@ -82,7 +82,7 @@ func (s *store) spendBackup(userID, code string) bool {
 func (s *store) begin(userID, name string) (f Factor) {
 	s.Helper()
 	s.write(func(tx *db.Tx) (err error) {
-		f, err = Begin(tx, place{}, userID, name, key(rfcSecret))
+		f, err = Begin(tx, place{}, userID, "session", name, key(rfcSecret))
 		return err
 	})
 	return f
@@ -117,17 +117,24 @@ func (p place) Open(sealed []byte, table, column, rowID string) ([]byte, error) 
 
 func TestEnrollment(t *testing.T) {
 	s := open(t)
-	if _, err := Pending(s.read(), place{}, ann); !secerr.Is(err, secerr.NotFound) {
+	if _, err := Pending(s.read(), place{}, ann, "session", s.now); !secerr.Is(err, secerr.NotFound) {
 		t.Errorf("nothing was begun: %v", err)
 	}
 	first, second := s.begin(ann, "Phone"), s.begin(ann, "Tablet")
 	if first.ID == second.ID {
 		t.Error("a factor begun again keeps its id")
 	}
-	pending, err := Pending(s.read(), place{}, ann)
+	pending, err := Pending(s.read(), place{}, ann, "session", s.now)
 	if err != nil || pending.Factor != second || pending.Secret != key(rfcSecret) || pending.LastUsedStep != 0 ||
 		second != (Factor{ID: second.ID, UserID: ann, Kind: TOTP, Name: "Tablet", CreatedAt: s.now}) {
 		t.Errorf("%+v, %v, want %+v", pending, err, second)
+	}
+	// Nobody else sees it, and nobody for ever.
+	if _, err := Pending(s.read(), place{}, ann, "another session", s.now); !secerr.Is(err, secerr.NotFound) {
+		t.Errorf("another session is shown the secret: %v", err)
+	}
+	if _, err := Pending(s.read(), place{}, ann, "session", s.now.Add(PendingLifetime)); !secerr.Is(err, secerr.NotFound) {
+		t.Errorf("it waits for ever: %v", err)
 	}
 	if verified, err := Verified(s.read(), place{}, ann); err != nil || len(verified) != 0 || s.spendTOTP(ann, codeAt(t, 1_000_000)) {
 		t.Errorf("a pending factor counts: %v, %v", verified, err)
@@ -148,7 +155,7 @@ func TestEnrollment(t *testing.T) {
 		f.LastUsedAt == nil || !f.LastUsedAt.Equal(s.now) || f.LastUsedStep != 1_000_000 {
 		t.Errorf("%+v", f)
 	}
-	if _, err := Pending(s.read(), place{}, ann); !secerr.Is(err, secerr.NotFound) {
+	if _, err := Pending(s.read(), place{}, ann, "session", s.now); !secerr.Is(err, secerr.NotFound) {
 		t.Errorf("it still waits: %v", err)
 	}
 	if others, err := Verified(s.read(), place{}, bob); err != nil || len(others) != 0 {

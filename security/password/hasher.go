@@ -74,7 +74,7 @@ func NewHasher(o Options) *Hasher {
 		o.Params = Default
 	}
 	if o.Slots == 0 {
-		o.Slots = max(1, runtime.NumCPU()-1)
+		o.Slots = max(1, runtime.GOMAXPROCS(0)-1) // the cores that a container may use
 	}
 	if o.Queue == 0 {
 		o.Queue = defaultQueue

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -103,7 +104,7 @@ func TestPoolIsBounded(t *testing.T) {
 		}()
 	}
 	for h.waiting.Load() < 5 {
-		// They are on their way into the queue.
+		runtime.Gosched() // They are on their way into the queue.
 	}
 	_, err := h.Hash(context.Background(), text("x"))
 	if refusal, ok := errors.AsType[*secerr.Error](err); !ok || refusal.Code != secerr.Unavailable || refusal.RetryAfter < time.Second {
@@ -150,7 +151,7 @@ func TestNeverMoreThanSlots(t *testing.T) {
 		<-started
 	}
 	for h.waiting.Load() < callers-slots {
-		// The others are on their way into the queue.
+		runtime.Gosched() // The others are on their way into the queue.
 	}
 	for range callers - slots {
 		finish <- struct{}{}
@@ -195,7 +196,7 @@ func TestWhoLeavesTheQueueCostsNothing(t *testing.T) {
 		done <- err
 	}()
 	for h.waiting.Load() < 1 {
-		// It is on its way into the queue.
+		runtime.Gosched() // It is on its way into the queue.
 	}
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) || h.waiting.Load() != 0 || h.Hashes() != 0 {

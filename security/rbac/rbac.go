@@ -139,10 +139,11 @@ func ParseScope(s string) (Scope, error) {
 	return Scope(s), nil
 }
 
-// CoverEverything reports whether scopes together are as strong as AllScopes.
-func CoverEverything(scopes []Scope) bool {
+// CoverEveryChange reports whether scopes together may change as much as
+// AllScopes.
+func CoverEveryChange(scopes []Scope) bool {
 	return !slices.ContainsFunc(all(), func(p Permission) bool {
-		return !slices.ContainsFunc(scopes, func(s Scope) bool { return s.Covers(p) })
+		return strings.HasSuffix(string(p), ":write") && !slices.ContainsFunc(scopes, func(s Scope) bool { return s.Covers(p) })
 	})
 }
 
