@@ -35,7 +35,33 @@ func (s *Service) Events(ctx context.Context, c Caller, f audit.Filter) ([]audit
 		}
 		f.UserID = c.User.ID
 	}
-	return audit.List(s.db.Read(ctx), f)
+	if f.Text == "" {
+		return audit.List(s.db.Read(ctx), f)
+	}
+	return s.searchEvents(ctx, f)
+}
+
+// A search reads text and not an index, so it is bounded: a second one waits,
+// and none takes long. Everything else goes on beside it.
+const (
+	searchSlots = 1
+	searchTime  = 3 * time.Second
+)
+
+func (s *Service) searchEvents(ctx context.Context, f audit.Filter) ([]audit.Record, int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, searchTime)
+	defer cancel()
+	select {
+	case s.searching <- struct{}{}:
+		defer func() { <-s.searching }()
+	case <-ctx.Done():
+		return nil, 0, secerr.Busy("Others are searching the log right now. Try again in a moment.", searchTime, ctx.Err())
+	}
+	events, next, err := audit.List(s.db.Read(ctx), f)
+	if ctx.Err() != nil {
+		return nil, 0, secerr.Busy("The search took too long. Narrow the time, or filter by type, user or address.", searchTime, err)
+	}
+	return events, next, err
 }
 
 // Event returns one event, or secerr.NotFound also when it is another's and

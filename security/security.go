@@ -51,6 +51,8 @@ type Service struct {
 	rand      io.Reader
 	log       *slog.Logger
 
+	searching chan struct{} // a slot for each search under way
+
 	policy atomic.Pointer[policy.Stored]
 	setup  setupLink
 	usage  usageCounter
@@ -86,7 +88,7 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 	s := &Service{
 		db: store, keys: keys, hasher: password.NewHasher(o.Hashing), publicURL: o.PublicURL,
 		tokens: token.NewIssuer(keys, o.PublicURL.String(), o.Now),
-		now:    o.Now, rand: o.Rand, log: o.Log,
+		now:    o.Now, rand: o.Rand, log: o.Log, searching: make(chan struct{}, searchSlots),
 	}
 	stored, err := policy.Load(store.Read(ctx))
 	if err != nil {

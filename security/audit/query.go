@@ -41,6 +41,10 @@ type Filter struct {
 	Limit    int
 }
 
+// maxText bounds what is searched for, in bytes: LIKE takes time in proportion
+// to it.
+const maxText = 64
+
 // Validate refuses a type or a severity that does not exist and a time range
 // that ends before it begins, naming the field.
 func (f Filter) Validate() error {
@@ -54,8 +58,8 @@ func (f Filter) Validate() error {
 	if !f.Since.IsZero() && !f.Until.IsZero() && f.Until.Before(f.Since) {
 		fields = append(fields, secerr.Field{Field: "until", Detail: "The end lies before the beginning."})
 	}
-	if len(f.Text) > 200 {
-		fields = append(fields, secerr.Field{Field: "q", Detail: "Search for 200 characters at most."})
+	if len(f.Text) > maxText {
+		fields = append(fields, secerr.Field{Field: "q", Detail: "Search for 64 characters at most."})
 	}
 	if fields != nil {
 		return secerr.InvalidFields(fields...)
