@@ -79,10 +79,16 @@ func Check(password secret.Text, r Rules) []Reason {
 	return reasons
 }
 
+// estimated is how many code points zxcvbn looks at. Its time grows with the
+// square of the length, up to 350 ms for the worst 128; what 64 do not make
+// strong, more will not.
+const estimated = 64
+
 // Strength is the zxcvbn score of a password, from 0 to 4. Parts of the own
 // address and the product's name count for nothing.
 func Strength(password secret.Text, r Rules) int {
-	return zxcvbn.PasswordStrength(password.Reveal(), contextWords(r)).Score
+	start := []rune(password.Reveal())
+	return zxcvbn.PasswordStrength(string(start[:min(len(start), estimated)]), contextWords(r)).Score
 }
 
 // minContextWord is the least length of a part that counts for nothing;
