@@ -57,6 +57,9 @@ func NewApp(ctx context.Context, settings *Settings, std streams) (app *App, err
 	if err := settings.checkAdmin(); err != nil {
 		return nil, err
 	}
+	if _, err := settings.publicURL(settings.Listen); err != nil {
+		return nil, err
+	}
 	log := settings.logger(std.err)
 	certificates, err := settings.certificates(log)
 	if err != nil {
