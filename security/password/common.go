@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/trustelem/zxcvbn/frequency"
 )
 
 // commonList is one password a line, 12 characters and longer; see NOTICE.
@@ -39,10 +41,12 @@ var common = sync.OnceValue(func() []uint64 {
 	return slices.Clip(hashes)
 })
 
-// isCommon reports whether a password is in the list, whatever its case.
+// isCommon reports whether a password is in the list, whatever its case. For a
+// policy that allows fewer than 12 characters the 30,000 of zxcvbn, which are in
+// memory anyway, stand in.
 func isCommon(password string) bool {
 	_, found := slices.BinarySearch(common(), commonHash(password))
-	return found
+	return found || slices.Contains(frequency.FrequencyLists["passwords"], strings.ToLower(password))
 }
 
 func commonHash(password string) uint64 {

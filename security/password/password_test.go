@@ -264,6 +264,7 @@ func TestCheck(t *testing.T) {
 	rules := Rules{MinLength: 12, MinScore: 3, Email: "ann.miller@bakery.example.org", Product: "patronus"}
 	strict := rules
 	strict.RequireClasses = true
+	lenient := Rules{MinLength: 8}
 	for _, c := range []struct {
 		pw    string
 		rules Rules
@@ -282,6 +283,15 @@ func TestCheck(t *testing.T) {
 		{"Patronus-xk2vq", rules, "context"},
 		{"miller bakery xk2vq9", rules, "context"},
 		{"miller plover kettle armistice", rules, ""},
+		{"m1ller plover kettle armistice", rules, ""},
+		{"millerbakerypatronusqwertyuiop12", rules, "common"}, // what is left is
+		{"Patronus 1qaz2wsx3edc Miller", rules, "common"},
+		{"annmillerabcdefabcdef", rules, "guessable"},
+		{"P4tr0nusB4k3ryM1ll3r", rules, "context"},
+		{"p@tronus-m1ller-b@kery", rules, "context"},
+		{"patrpatronusonus-xk2vq", rules, "context"},
+		{"letmein1", lenient, "common"},                                                  // shorter than any in the list
+		{strings.Repeat("a", estimated) + "plover kettle armistice", rules, "guessable"}, // the rest is not looked at
 		{"plover kettle armistice", strict, "classes"},
 		{"Plover kettle armistice 9!", strict, ""},
 	} {
