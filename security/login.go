@@ -61,7 +61,10 @@ func (s *Service) Login(ctx context.Context, req Request, kind session.Kind, ema
 	var renewed secret.Text
 	if stale {
 		hash, err := s.hasher.Hash(ctx, pw)
-		if err != nil {
+		switch {
+		case secerr.Is(err, secerr.Unavailable):
+			stale = false // the password is right; the next sign-in renews its hash
+		case err != nil:
 			return SignIn{}, err
 		}
 		renewed = secret.NewText(hash)
