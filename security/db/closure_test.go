@@ -40,6 +40,29 @@ func TestSwallowedFailure(t *testing.T) {
 	if !secerr.Is(err, secerr.Unavailable) {
 		t.Errorf("the caller of RETURNING got %v", err)
 	}
+	// That of a later row comes after Query was answered without one.
+	var later error
+	err = d.Write(context.Background(), func(tx *Tx) error {
+		if err := insert(tx, 1); err != nil {
+			return err
+		}
+		rows, err := tx.Query("SELECT abs(column1) FROM (VALUES (1), (-9223372036854775808))")
+		if err != nil {
+			return err
+		}
+		seen := 0
+		for rows.Next() {
+			seen++
+		}
+		if later = rows.Err(); seen != 1 || later == nil {
+			t.Errorf("%d rows, %v", seen, later)
+		}
+		_ = rows.Close()
+		return nil
+	})
+	if err == nil || !errors.Is(err, later) {
+		t.Errorf("the caller of a query that failed half-way got %v", err)
+	}
 	if n := count(t, d); n != 0 {
 		t.Errorf("%d rows", n)
 	}

@@ -37,3 +37,10 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 		}
 	}
 }
+
+// accessible reports whether this user may read and write the file. It opens
+// nothing.
+func accessible(path string) bool {
+	const readAndWrite = 0o6 // R_OK|W_OK of access(2)
+	return syscall.Access(path, readAndWrite) == nil
+}

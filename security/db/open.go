@@ -1,13 +1,10 @@
 package db
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -18,9 +15,6 @@ import (
 
 // applicationID marks a file as ours ("PATR"), https://sqlite.org/fileformat2.html#application_id.
 const applicationID = 0x50415452
-
-// header begins every SQLite file, https://sqlite.org/fileformat2.html#the_database_header.
-const header = "SQLite format 3\x00"
 
 // fullCheck is the largest file that is checked page by page at each start, in
 // bytes. That reads the whole file, some 10 ms for this many; a larger one
@@ -59,38 +53,46 @@ func inspect(ctx context.Context, o Options, size int64) (err error) {
 // touchFile makes the file, readable by its owner alone, when it is absent, and
 // returns its size. SQLite gives its side files the same mode, so one that was
 // restored with a wider mode is closed to others first.
+//
+// A file that is there is only looked at: opening and closing it would drop the
+// locks of every other handle that this process has on it, and another program
+// with an older SQLite could then delete the log under them
+// (https://sqlite.org/howtocorrupt.html §2.2).
 func touchFile(o Options) (size int64, err error) {
 	path := o.Path
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	switch {
+	case err == nil:
+		return 0, file.Close()
 	case errors.Is(err, fs.ErrPermission):
-		return 0, fmt.Errorf("the database %s cannot be opened: this user may not read and write it. Run as its owner", path)
-	case err != nil:
+		return 0, notPermitted(path)
+	case !errors.Is(err, fs.ErrExist):
 		return 0, fmt.Errorf("the database cannot be opened: %w", err)
 	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	info, err := file.Stat()
+	info, err := os.Stat(path)
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("the database cannot be opened: %w", err)
+	}
+	if info.IsDir() {
+		return 0, fmt.Errorf("the database %s is a directory, not a file", path)
 	}
 	if !info.Mode().IsRegular() {
 		return 0, fmt.Errorf("the database %s is not a plain file", path)
 	}
+	if !accessible(path) {
+		return 0, notPermitted(path)
+	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		if err := file.Chmod(0o600); err != nil {
+		if err := os.Chmod(path, 0o600); err != nil {
 			return 0, fmt.Errorf("the database %s can be read by other accounts of this host (mode %04o). Make it yours alone: chmod 600 (%w)", path, mode, err)
 		}
 		o.Log.Warn("the database could be read by other accounts of this host; it no longer can", "file", path, "mode", fmt.Sprintf("%04o", mode))
 	}
-	start := make([]byte, len(header))
-	n, err := io.ReadFull(file, start)
-	if err == io.EOF { // empty: new
-		return 0, nil
-	}
-	if err != nil && err != io.ErrUnexpectedEOF || !bytes.Equal(start[:n], []byte(header)) {
-		return 0, damaged(path, err)
-	}
 	return info.Size(), nil
+}
+
+func notPermitted(path string) error {
+	return fmt.Errorf("the database %s cannot be opened: this user may not read and write it. Run as its owner", path)
 }
 
 // checkFile refuses a database of another program and a damaged one.
@@ -163,7 +165,7 @@ func damagedOr(path string, err error) error {
 
 func damaged(path string, cause error) error {
 	return fmt.Errorf("the database %s is damaged or not a database. Nothing was changed. Move it away together with the files beside it that begin with the same name, and put a backup in its place (%w)",
-		path, cmp.Or(cause, errors.New("the file does not begin as one")))
+		path, cause)
 }
 
 // backupFolder is where the copies from before a migration are.

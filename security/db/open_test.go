@@ -128,6 +128,9 @@ func TestMigrationKeepsACopy(t *testing.T) {
 	if info, err := os.Stat(copies[0]); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the mode of the copy is %v, %v", info.Mode(), err)
 	}
+	if info, err := os.Stat(filepath.Join(folder, "backups")); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the mode of their folder is %v, %v", info, err)
+	}
 	restored := filepath.Join(folder, "restored.db")
 	content, err := os.ReadFile(copies[0])
 	if err := errors.Join(err, os.WriteFile(restored, content, 0o600)); err != nil {
@@ -284,11 +287,9 @@ func TestWideModeIsNarrowed(t *testing.T) {
 	}
 }
 
-// TestLargeFileIsSampled: in a file that is too large to be checked page by
-// page each start still looks into every table.
-func TestLargeFileIsSampled(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "patronus.db")
-	d := openAt(t, Options{Path: path})
+// enlarge fills jobs until the file is too large to be checked page by page.
+func enlarge(t *testing.T, d *DB) {
+	t.Helper()
 	for i := range 24 {
 		err := d.Write(context.Background(), func(tx *Tx) error {
 			_, err := tx.Exec("INSERT INTO jobs (id, body) VALUES ($1, hex(zeroblob(500000)))", i)
@@ -298,6 +299,56 @@ func TestLargeFileIsSampled(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// TestBackupIsVerified: when the copy is not good, the migration does not begin,
+// and the bad copy is not left behind for somebody to trust.
+func TestBackupIsVerified(t *testing.T) {
+	folder := t.TempDir()
+	path := filepath.Join(folder, "patronus.db")
+	one := migrationFiles("0001_one.sql")
+	older := openAt(t, Options{Path: path, migrations: one})
+	enlarge(t, older) // or the start itself would find it
+	err := older.Write(context.Background(), func(tx *Tx) error {
+		_, err := tx.Exec("CREATE TABLE full (n INTEGER) STRICT")
+		if err == nil {
+			_, err = tx.Exec("INSERT INTO full VALUES (NULL)")
+		}
+		return err
+	})
+	if err := errors.Join(err, older.Close()); err != nil {
+		t.Fatal(err)
+	}
+	handle, err := sql.Open("sqlite3", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	handle.SetMaxOpenConns(1)
+	_, err = handle.Exec("PRAGMA writable_schema = 1; UPDATE sqlite_schema SET sql = 'CREATE TABLE full (n INTEGER NOT NULL) STRICT' WHERE name = 'full'")
+	if err := errors.Join(err, handle.Close()); err != nil {
+		t.Fatal(err)
+	}
+	d, err := Open(context.Background(), Options{Path: path, Log: quiet, migrations: migrationFiles("0001_one.sql", "0002_two.sql")})
+	if err == nil {
+		t.Fatal(errors.Join(errors.New("it was migrated over a bad copy"), d.Close()))
+	}
+	if !strings.Contains(err.Error(), "the backup before the migration is not good") {
+		t.Errorf("the refusal is %q", err)
+	}
+	if left, err := os.ReadDir(filepath.Join(folder, "backups")); err != nil || len(left) != 0 {
+		t.Errorf("the bad copy is still there: %v, %v", left, err)
+	}
+	if version, err := openAt(t, Options{Path: path, migrations: one}).SchemaVersion(context.Background()); err != nil || version != 1 {
+		t.Errorf("schema %d, %v", version, err)
+	}
+}
+
+// TestLargeFileIsSampled: in a file that is too large to be checked page by
+// page each start still looks into every table.
+func TestLargeFileIsSampled(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "patronus.db")
+	d := openAt(t, Options{Path: path})
+	enlarge(t, d)
 	var root, page int64
 	err := errors.Join(d.Read(context.Background()).QueryRow("SELECT rootpage FROM sqlite_schema WHERE name = 'jobs'").Scan(&root),
 		d.Read(context.Background()).QueryRow("PRAGMA page_size").Scan(&page), d.Close())

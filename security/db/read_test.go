@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"testing"
 )
 
@@ -18,7 +17,7 @@ func TestReadersOnlyReadAndDoNotWait(t *testing.T) {
 			}
 			err = errors.Join(rows.Err(), rows.Close())
 		}
-		if err == nil && !strings.HasPrefix(statement, "PRAGMA") {
+		if err == nil {
 			t.Errorf("a reader did: %s", statement)
 		}
 	}
