@@ -79,7 +79,7 @@ func (c Caller) holder() stepup.Holder {
 // body took to arrive and the change waited, and in it a sign-out or a lost
 // role must count.
 func (s *Service) change(ctx context.Context, c Caller, do func(*db.Tx) error) error {
-	return s.db.Write(ctx, func(tx *db.Tx) error {
+	return s.commit(ctx, func(tx *db.Tx) error {
 		if err := s.still(tx, c); err != nil {
 			return err
 		}
@@ -119,7 +119,7 @@ func (s *Service) Supersede(ctx context.Context, req Request, cookie secret.Text
 	if cookie.Empty() {
 		return nil
 	}
-	return s.db.Write(ctx, func(tx *db.Tx) error {
+	return s.commit(ctx, func(tx *db.Tx) error {
 		old, err := session.BySecret(tx, session.Browser, cookie)
 		if secerr.Is(err, secerr.NotFound) {
 			return nil
@@ -127,7 +127,7 @@ func (s *Service) Supersede(ctx context.Context, req Request, cookie secret.Text
 		if err != nil {
 			return err
 		}
-		ended, err := session.End(tx, old.ID, "superseded")
+		ended, err := endSession(tx, old.ID, "superseded")
 		if err != nil || !ended {
 			return err
 		}
@@ -169,7 +169,7 @@ func (s *Service) Deny(ctx context.Context, c Caller, refusal *secerr.Error) err
 // to protect: when the event cannot be written, the caller is refused all the
 // same.
 func (s *Service) deny(ctx context.Context, c Caller, refusal *secerr.Error, details audit.Details) error {
-	err := s.db.Write(ctx, func(tx *db.Tx) error {
+	err := s.commit(ctx, func(tx *db.Tx) error {
 		return audit.Append(tx, denial(c, refusal, details))
 	})
 	if err != nil {

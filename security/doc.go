@@ -9,6 +9,7 @@
 //	user      accounts, addresses, one-time links
 //	password  rules for new passwords, Argon2id in a bounded pool
 //	session   signed-in devices
+//	revocation what was revoked before it ran out, on disk and in memory
 //	token     access tokens (JWT)
 //	keyring   keys.json: signing, encryption and MAC keys
 //	mfa       authenticator apps and backup codes

@@ -148,7 +148,7 @@ func (s *Service) VerifyTOTP(ctx context.Context, c Caller, code string) (Enroll
 		}
 		// Every session so far was opened with the password alone, and one of
 		// them may be a thief's.
-		ended, err := session.EndAll(tx, c.User.ID, "", "second_factor_enrolled")
+		ended, err := endSessions(tx, c.User.ID, "", "second_factor_enrolled")
 		if err != nil {
 			return nil, err
 		}

@@ -2,16 +2,17 @@ package security
 
 import (
 	"context"
+	"crypto/sha256"
 	"time"
 
 	"patronus.internal/dashboard/security/apikey"
 	"patronus.internal/dashboard/security/audit"
 	"patronus.internal/dashboard/security/db"
 	"patronus.internal/dashboard/security/rbac"
+	"patronus.internal/dashboard/security/revocation"
 	"patronus.internal/dashboard/security/secerr"
 	"patronus.internal/dashboard/security/secret"
 	"patronus.internal/dashboard/security/session"
-	"patronus.internal/dashboard/security/user"
 )
 
 // seenInterval is how exactly the last use of a session or key is kept: a
@@ -21,12 +22,25 @@ const seenInterval = time.Minute
 // IdentifyCookie returns the person whose browser holds the cookie, or
 // secerr.Unauthenticated.
 func (s *Service) IdentifyCookie(ctx context.Context, req Request, cookie secret.Text) (Caller, error) {
-	found, err := session.BySecret(s.db.Read(ctx), session.Browser, cookie)
+	if err := s.fresh(ctx); err != nil {
+		return Caller{}, err
+	}
+	hash := sha256.Sum256([]byte(cookie.Reveal()))
+	read := func() (session.Session, error) {
+		return full(session.BySecret(s.db.Read(ctx), session.Browser, cookie))
+	}
+	found, err := s.memory.cookies.get(hash, s.now(), read)
+	if err == nil && !found.Alive(s.now(), s.Policy().Sessions.Idle()) {
+		found, err = read() // another server may have seen it since
+	}
 	if err != nil {
 		return Caller{}, absent(err, secerr.New(secerr.Unauthenticated, "You are not signed in."))
 	}
-	if found.Stage != session.Full || !found.Alive(s.now(), s.Policy().Sessions.Idle()) {
+	if !found.Alive(s.now(), s.Policy().Sessions.Idle()) {
 		return Caller{}, secerr.New(secerr.Unauthenticated, "Your session has ended. Sign in again.")
+	}
+	if s.touch(ctx, found) {
+		s.memory.cookies.change(hash, s.seenNow)
 	}
 	return s.person(ctx, req, found)
 }
@@ -36,6 +50,9 @@ func (s *Service) IdentifyCookie(ctx context.Context, req Request, cookie secret
 // secerr.TokenExpired, secerr.TokenRevoked, or secerr.Forbidden for a key that
 // is used from outside of its networks.
 func (s *Service) IdentifyBearer(ctx context.Context, req Request, bearer secret.Text) (Caller, error) {
+	if err := s.fresh(ctx); err != nil {
+		return Caller{}, err
+	}
 	if apikey.Looks(bearer.Reveal()) {
 		return s.identifyKey(ctx, req, bearer)
 	}
@@ -43,12 +60,18 @@ func (s *Service) IdentifyBearer(ctx context.Context, req Request, bearer secret
 	if err != nil {
 		return Caller{}, err
 	}
-	found, err := session.ByID(s.db.Read(ctx), claims.SessionID)
+	if s.memory.revoked.Revoked(revocation.Holder{TokenID: claims.ID, SessionID: claims.SessionID, UserID: claims.UserID, Generation: claims.Generation}) {
+		return Caller{}, errRevoked()
+	}
+	found, err := s.sessionNow(ctx, claims.SessionID)
 	if err != nil {
 		return Caller{}, absent(err, errRevoked())
 	}
-	if found.UserID != claims.UserID || found.Kind != session.API || found.Stage != session.Full || !found.Alive(s.now(), 0) {
+	if found.UserID != claims.UserID || found.Kind != session.API || !found.Alive(s.now(), 0) {
 		return Caller{}, errRevoked()
+	}
+	if s.touch(ctx, found) {
+		s.memory.sessions.change(found.ID, s.seenNow)
 	}
 	return s.person(ctx, req, found)
 }
@@ -60,38 +83,43 @@ func errRevoked() *secerr.Error {
 // person completes the identity of a live session. Role and state are those of
 // now, whatever a token says.
 func (s *Service) person(ctx context.Context, req Request, found session.Session) (Caller, error) {
-	u, err := user.ByID(s.db.Read(ctx), found.UserID)
+	u, err := s.userNow(ctx, found.UserID)
 	// Where there is a second factor, a session of the password alone is from
 	// before it, and no identity.
 	if err != nil || !u.Enabled || u.MFAEnabled && !found.TwoFactors() {
 		return Caller{}, absent(err, secerr.New(secerr.Unauthenticated, "Your session has ended. Sign in again."))
 	}
-	s.touch(ctx, found)
 	return Caller{Request: req, User: u, Session: found, EnrollmentRequired: s.enrollmentRequired(u)}, nil
 }
 
-// touch keeps the time of the last use. A failure only makes the session idle
-// sooner, so the request goes on.
-func (s *Service) touch(ctx context.Context, found session.Session) {
+// touch keeps the time of the last use and reports whether it wrote it. A
+// failure only makes the session idle sooner, so the request goes on.
+func (s *Service) touch(ctx context.Context, found session.Session) bool {
 	interval := min(seenInterval, s.Policy().Sessions.Idle()/4)
 	if s.now().Sub(found.LastSeenAt) < interval {
-		return
+		return false
 	}
-	if err := s.db.Write(ctx, func(tx *db.Tx) error { return session.Touch(tx, found.ID) }); err != nil {
+	if err := s.commit(ctx, func(tx *db.Tx) error { return session.Touch(tx, found.ID) }); err != nil {
 		s.log.WarnContext(ctx, "the last use of a session could not be kept", "error", err)
+		return false
 	}
+	return true
 }
+
+// seenNow notes in memory what touch has written.
+func (s *Service) seenNow(kept *session.Session) { kept.LastSeenAt = s.now() }
 
 func (s *Service) identifyKey(ctx context.Context, req Request, bearer secret.Text) (Caller, error) {
 	refusal := secerr.New(secerr.Unauthenticated, "This API key is not valid: it was mistyped, revoked or has expired.")
-	key, err := apikey.BySecret(s.db.Read(ctx), bearer)
+	hash := sha256.Sum256([]byte(bearer.Reveal()))
+	key, err := s.memory.keys.get(hash, s.now(), func() (apikey.Key, error) { return apikey.BySecret(s.db.Read(ctx), bearer) })
 	if err != nil {
 		return Caller{}, absent(err, refusal)
 	}
 	if !key.Usable(s.now()) {
 		return Caller{}, refusal
 	}
-	owner, err := user.ByID(s.db.Read(ctx), key.UserID)
+	owner, err := s.userNow(ctx, key.UserID)
 	if err != nil || !owner.Enabled {
 		return Caller{}, absent(err, refusal)
 	}
@@ -103,7 +131,14 @@ func (s *Service) identifyKey(ctx context.Context, req Request, bearer secret.Te
 		return Caller{}, s.deny(ctx, c, secerr.New(secerr.Forbidden, "This API key may not be used from this address."),
 			audit.Details{"networks": key.Networks})
 	}
-	return c, s.noteKeyUse(ctx, c)
+	noted, err := s.noteKeyUse(ctx, c)
+	if noted {
+		s.memory.keys.change(hash, func(kept *apikey.Key) {
+			now := s.now()
+			kept.LastUsedAt, kept.LastUsedIP = &now, c.actor().IPAddress
+		})
+	}
+	return c, err
 }
 
 // absent answers an identity that is not there with a refusal and passes any

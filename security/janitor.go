@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"patronus.internal/dashboard/security/db"
+	"patronus.internal/dashboard/security/revocation"
 )
 
 // Maintain does what is due now and then, once a minute, until ctx ends. A
@@ -20,6 +21,7 @@ func (s *Service) Maintain(ctx context.Context) {
 			if err := s.writeUsage(ctx, s.now().Add(-seenInterval)); err != nil && ctx.Err() == nil {
 				s.log.ErrorContext(ctx, "the use of API keys could not be recorded", "error", err)
 			}
+			s.memory.revoked.Prune(s.now())
 			if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
 				s.log.ErrorContext(ctx, "expired rows could not be removed", "error", err)
 			}
@@ -34,7 +36,10 @@ const keptAfterEnd = 30 * 24 * time.Hour
 // sweep removes what has expired, some rows at a time so that no writer waits
 // long behind it.
 func (s *Service) sweep(ctx context.Context) error {
-	return s.db.Write(ctx, func(tx *db.Tx) error {
+	return s.commit(ctx, func(tx *db.Tx) error {
+		if err := revocation.DeleteExpired(tx, 500); err != nil {
+			return err
+		}
 		now, long := db.Micros(tx.Now()), db.Micros(tx.Now().Add(-keptAfterEnd))
 		for _, statement := range []struct {
 			query string

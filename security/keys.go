@@ -14,6 +14,7 @@ import (
 	"patronus.internal/dashboard/security/audit"
 	"patronus.internal/dashboard/security/db"
 	"patronus.internal/dashboard/security/rbac"
+	"patronus.internal/dashboard/security/revocation"
 	"patronus.internal/dashboard/security/secerr"
 	"patronus.internal/dashboard/security/secret"
 	"patronus.internal/dashboard/security/stepup"
@@ -187,6 +188,9 @@ func (s *Service) RevokeKey(ctx context.Context, c Caller, id string, purge bool
 		}
 		changed, err := change(tx, id)
 		if err != nil || !changed {
+			return err
+		}
+		if _, err := revocation.Advance(tx); err != nil {
 			return err
 		}
 		details := keyDetails(key)

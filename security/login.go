@@ -8,6 +8,7 @@ import (
 	"patronus.internal/dashboard/security/db"
 	"patronus.internal/dashboard/security/mfa"
 	"patronus.internal/dashboard/security/password"
+	"patronus.internal/dashboard/security/revocation"
 	"patronus.internal/dashboard/security/secerr"
 	"patronus.internal/dashboard/security/secret"
 	"patronus.internal/dashboard/security/session"
@@ -29,6 +30,8 @@ type SignIn struct {
 	Methods []string
 	// EnrollmentRequired is set when a second factor must be enrolled first.
 	EnrollmentRequired bool
+
+	generation int64 // of the revocations, for the access tokens
 }
 
 // SecondFactorAwaited reports whether the sign-in goes on with SecondFactor.
@@ -158,7 +161,7 @@ func (s *Service) completeSignIn(tx *db.Tx, req Request, kind session.Kind, u us
 	if err := audit.Append(tx, audit.Event{Type: t, Success: true, Actor: actor, Details: details}); err != nil {
 		return SignIn{}, err
 	}
-	ended, err := session.EndBeyond(tx, u.ID, s.Policy().Sessions.MaxPerUser, "too_many_sessions")
+	ended, err := endBeyond(tx, u.ID, s.Policy().Sessions.MaxPerUser, "too_many_sessions")
 	if err != nil {
 		return SignIn{}, err
 	}
@@ -177,7 +180,14 @@ func (s *Service) openSession(tx *db.Tx, req Request, kind session.Kind, u user.
 	if err != nil {
 		return SignIn{}, err
 	}
-	return SignIn{User: u, Session: opened, Secret: token, EnrollmentRequired: s.enrollmentRequired(u)}, nil
+	return s.signedIn(tx, u, opened, token)
+}
+
+// signedIn completes a SignIn in the transaction that opened its session or
+// renewed it.
+func (s *Service) signedIn(tx *db.Tx, u user.User, opened session.Session, token secret.Text) (SignIn, error) {
+	generation, err := revocation.Generation(tx)
+	return SignIn{User: u, Session: opened, Secret: token, EnrollmentRequired: s.enrollmentRequired(u), generation: generation}, err
 }
 
 func (s *Service) enrollmentRequired(u user.User) bool {
@@ -258,24 +268,13 @@ func (s *Service) checkCode(tx *db.Tx, actor audit.Actor, u user.User, method, c
 // Logout ends the caller's session: its cookie and tokens are dead when it
 // returns.
 func (s *Service) Logout(ctx context.Context, c Caller) error {
-	return s.db.Write(ctx, func(tx *db.Tx) error {
-		ended, err := session.End(tx, c.Session.ID, "logout")
+	return s.commit(ctx, func(tx *db.Tx) error {
+		ended, err := endSession(tx, c.Session.ID, "logout")
 		if err != nil || !ended {
 			return err
 		}
 		return audit.Append(tx, audit.Event{Type: audit.Logout, Success: true, Actor: c.actor()})
 	})
-}
-
-// recordEnded writes a session_end event for each session.
-func recordEnded(tx *db.Tx, actor audit.Actor, ids []string, reason string) error {
-	for _, id := range ids {
-		if err := audit.Append(tx, audit.Event{Type: audit.SessionEnd, Success: true, Actor: actor,
-			Details: audit.Details{"target_session_id": id, "reason": reason}}); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // signInOver answers a second step that has no first one. A cause that is not

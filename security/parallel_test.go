@@ -69,7 +69,7 @@ const (
 	pw    = securitytest.GoodPassword
 )
 
-func enrol(t *testing.T, role string) *enrolled {
+func enrol(t testing.TB, role string) *enrolled {
 	t.Helper()
 	ctx := context.Background()
 	e := &enrolled{clock: securitytest.NewClock()}
@@ -91,7 +91,7 @@ func enrol(t *testing.T, role string) *enrolled {
 	return e
 }
 
-func (e *enrolled) code(t *testing.T, later time.Duration) string {
+func (e *enrolled) code(t testing.TB, later time.Duration) string {
 	t.Helper()
 	code, err := totp.GenerateCode(e.secret, e.clock.Now().Add(later))
 	if err != nil {
@@ -100,7 +100,7 @@ func (e *enrolled) code(t *testing.T, later time.Duration) string {
 	return code
 }
 
-func login(t *testing.T, s *security.Service) security.SignIn {
+func login(t testing.TB, s *security.Service) security.SignIn {
 	t.Helper()
 	in, err := s.Login(context.Background(), security.Request{}, session.API, email, secret.NewText(pw))
 	if err != nil {
@@ -109,7 +109,7 @@ func login(t *testing.T, s *security.Service) security.SignIn {
 	return in
 }
 
-func identify(t *testing.T, s *security.Service, in security.SignIn) security.Caller {
+func identify(t testing.TB, s *security.Service, in security.SignIn) security.Caller {
 	t.Helper()
 	tokens, err := s.Tokens(in)
 	if err != nil {

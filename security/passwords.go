@@ -8,7 +8,6 @@ import (
 	"patronus.internal/dashboard/security/password"
 	"patronus.internal/dashboard/security/secerr"
 	"patronus.internal/dashboard/security/secret"
-	"patronus.internal/dashboard/security/session"
 	"patronus.internal/dashboard/security/user"
 )
 
@@ -82,7 +81,7 @@ func (s *Service) MinPasswordLength(mfaEnabled bool) int {
 // old one is not right and secerr.ValidationFailed when the new one is
 // refused.
 func (s *Service) ChangePassword(ctx context.Context, c Caller, current, next secret.Text) error {
-	right, err := s.provePassword(ctx, c, current)
+	u, right, err := s.provePassword(ctx, c, current)
 	if secerr.Is(err, secerr.ValidationFailed) {
 		right, err = false, nil // what cannot be a password is not the right one
 	}
@@ -95,12 +94,12 @@ func (s *Service) ChangePassword(ctx context.Context, c Caller, current, next se
 				audit.Append(tx, audit.Event{Type: audit.PasswordChange, Actor: c.actor(), Details: audit.Details{"reason": "wrong_password"}})
 		})
 	}
-	hash, err := s.newPassword(ctx, c.User, next)
+	hash, err := s.newPassword(ctx, u, next)
 	if err != nil {
 		return err
 	}
 	return s.change(ctx, c, func(tx *db.Tx) error {
-		if err := s.setPassword(tx, c.User, hash, c.Session.ID, c.actor()); err != nil {
+		if err := s.setPassword(tx, u, hash, c.Session.ID, c.actor()); err != nil {
 			return err
 		}
 		return record(tx, c, audit.PasswordChange, audit.Details{"by": "owner"})
@@ -113,7 +112,7 @@ func (s *Service) setPassword(tx *db.Tx, u user.User, hash secret.Text, except s
 	if err := user.SetPassword(tx, u, hash, s.Policy().Passwords.History); err != nil {
 		return err
 	}
-	ended, err := session.EndAll(tx, u.ID, except, "password_change")
+	ended, err := endSessions(tx, u.ID, except, "password_change")
 	if err != nil {
 		return err
 	}
@@ -139,7 +138,7 @@ func (s *Service) SetPasswordByLink(ctx context.Context, req Request, token, pw 
 	if err != nil {
 		return err
 	}
-	return s.db.Write(ctx, func(tx *db.Tx) error {
+	return s.commit(ctx, func(tx *db.Tx) error {
 		purpose, err := user.SpendLink(tx, u.ID, token)
 		if err != nil {
 			return err

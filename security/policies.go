@@ -6,6 +6,7 @@ import (
 	"patronus.internal/dashboard/security/audit"
 	"patronus.internal/dashboard/security/db"
 	"patronus.internal/dashboard/security/policy"
+	"patronus.internal/dashboard/security/revocation"
 	"patronus.internal/dashboard/security/secret"
 	"patronus.internal/dashboard/security/stepup"
 )
@@ -32,22 +33,18 @@ func (s *Service) PatchPolicy(ctx context.Context, c Caller, nonce secret.Text, 
 		if err := policy.Save(tx, stored); err != nil {
 			return err
 		}
+		if _, err := revocation.Advance(tx); err != nil {
+			return err
+		}
 		return record(tx, c, audit.PolicyChange, audit.Details{"version": stored.Version, "changes": policy.Diff(current.Policy, next)})
 	})
 	if err != nil {
 		return policy.Policy{}, err
 	}
-	s.adopt(stored)
-	return stored.Policy, nil
-}
-
-// adopt puts a policy in force, unless a newer one is: two changes may reach
-// this point in the other order than they were committed in.
-func (s *Service) adopt(stored policy.Stored) {
-	for {
-		current := s.policy.Load()
-		if current.Version >= stored.Version || s.policy.CompareAndSwap(current, &stored) {
-			return
-		}
+	// Whether it can be read again now or not, it is stored: the next request
+	// looks.
+	if err := s.fresh(ctx); err != nil {
+		s.log.WarnContext(ctx, "the new policy could not be read at once", "error", err)
 	}
+	return stored.Policy, nil
 }

@@ -32,13 +32,15 @@ func (s *Service) Refresh(ctx context.Context, req Request, token secret.Text) (
 			return nil, err
 		}
 		if !u.Enabled || u.MFAEnabled && !rotated.TwoFactors() {
-			if _, err := session.End(tx, rotated.ID, "not_an_identity"); err != nil {
+			if _, err := endSession(tx, rotated.ID, "not_an_identity"); err != nil {
 				return nil, err
 			}
 			return errRevoked(), audit.Append(tx, audit.Event{Type: audit.TokenRefresh, Severity: audit.Warning, Actor: sessionActor(req, u, rotated),
 				Details: audit.Details{"reason": "not_an_identity"}})
 		}
-		in = SignIn{User: u, Session: rotated, Secret: child, EnrollmentRequired: s.enrollmentRequired(u)}
+		if in, err = s.signedIn(tx, u, rotated, child); err != nil {
+			return nil, err
+		}
 		return nil, audit.Append(tx, audit.Event{Type: audit.TokenRefresh, Success: true, Actor: sessionActor(req, u, rotated)})
 	})
 	if err != nil {
@@ -68,7 +70,7 @@ func (s *Service) refuseRefresh(tx *db.Tx, req Request, token secret.Text) (refu
 	if err != nil {
 		return nil, err
 	}
-	ended, err := session.End(tx, reused.ID, "refresh_token_reuse")
+	ended, err := endSession(tx, reused.ID, "refresh_token_reuse")
 	if err != nil {
 		return nil, err
 	}

@@ -20,6 +20,7 @@ import (
 	"patronus.internal/dashboard/security/password"
 	"patronus.internal/dashboard/security/policy"
 	"patronus.internal/dashboard/security/rbac"
+	"patronus.internal/dashboard/security/revocation"
 	"patronus.internal/dashboard/security/token"
 )
 
@@ -44,6 +45,7 @@ type Options struct {
 type Service struct {
 	db        *db.DB
 	keys      *keyring.Ring
+	keyFile   string
 	tokens    *token.Issuer
 	hasher    *password.Hasher
 	publicURL *url.URL
@@ -54,6 +56,7 @@ type Service struct {
 	searching chan struct{} // a slot for each search under way
 
 	policy atomic.Pointer[policy.Stored]
+	memory memory
 	setup  setupLink
 	usage  usageCounter
 }
@@ -86,18 +89,14 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{
-		db: store, keys: keys, hasher: password.NewHasher(o.Hashing), publicURL: o.PublicURL,
+		db: store, keys: keys, keyFile: keyFile, hasher: password.NewHasher(o.Hashing), publicURL: o.PublicURL,
 		tokens: token.NewIssuer(keys, o.PublicURL.String(), o.Now),
 		now:    o.Now, rand: o.Rand, log: o.Log, searching: make(chan struct{}, searchSlots),
 	}
-	stored, err := policy.Load(store.Read(ctx))
-	if err != nil {
+	s.memory.revoked, s.memory.generation = revocation.NewSet(), -1
+	if err := s.fresh(ctx); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
-	if err := stored.Policy.Validate(roleNames()); err != nil {
-		return nil, errors.Join(fmt.Errorf("the policy in %s was altered outside of this program and is not one that it accepts: %w. Put a backup in its place", database, err), store.Close())
-	}
-	s.policy.Store(&stored)
 	return s, nil
 }
 
@@ -109,7 +108,7 @@ func (s *Service) Close(ctx context.Context) error {
 
 // Started records that a server began to serve.
 func (s *Service) Started(ctx context.Context, version string) error {
-	return s.db.Write(ctx, func(tx *db.Tx) error {
+	return s.commit(ctx, func(tx *db.Tx) error {
 		return audit.Append(tx, audit.Event{Type: audit.SystemStart, Success: true, Details: audit.Details{"version": version}})
 	})
 }
@@ -132,7 +131,7 @@ func (s *Service) Policy() policy.Policy { return s.policy.Load().Policy }
 // everything.
 func (s *Service) write(ctx context.Context, change func(*db.Tx) (refusal, err error)) error {
 	var refusal error
-	err := s.db.Write(ctx, func(tx *db.Tx) (err error) {
+	err := s.commit(ctx, func(tx *db.Tx) (err error) {
 		refusal, err = change(tx)
 		return err
 	})

@@ -49,7 +49,7 @@ func (s *Service) EndSession(ctx context.Context, c Caller, id string) error {
 			audit.Details{"permission": string(rbac.SessionsWrite), "target_session_id": id})
 	}
 	return s.change(ctx, c, func(tx *db.Tx) error {
-		ended, err := session.End(tx, id, "ended_by_user")
+		ended, err := endSession(tx, id, "ended_by_user")
 		if err != nil || !ended {
 			return err
 		}
@@ -60,7 +60,7 @@ func (s *Service) EndSession(ctx context.Context, c Caller, id string) error {
 // EndOtherSessions ends every session of the caller but the one that asks.
 func (s *Service) EndOtherSessions(ctx context.Context, c Caller) error {
 	return s.change(ctx, c, func(tx *db.Tx) error {
-		ended, err := session.EndAll(tx, c.User.ID, c.Session.ID, "ended_by_user")
+		ended, err := endSessions(tx, c.User.ID, c.Session.ID, "ended_by_user")
 		if err != nil {
 			return err
 		}

@@ -84,7 +84,7 @@ func (s *Service) Setup(ctx context.Context, req Request, token secret.Text, ema
 		return SignIn{}, err
 	}
 	var in SignIn
-	err = s.db.Write(ctx, func(tx *db.Tx) error {
+	err = s.commit(ctx, func(tx *db.Tx) error {
 		any, err := user.Any(tx)
 		if err != nil {
 			return err
@@ -125,7 +125,7 @@ func (s *Service) CreateFirstAdmin(ctx context.Context, email string, readPasswo
 		return false, err
 	}
 	created := false
-	err = s.db.Write(ctx, func(tx *db.Tx) error {
+	err = s.commit(ctx, func(tx *db.Tx) error {
 		if any, err := user.Any(tx); err != nil || any {
 			return err
 		}

@@ -2,9 +2,6 @@ package security_test
 
 import (
 	"context"
-	"database/sql"
-	"errors"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -76,12 +73,7 @@ func TestUnknownUserCostsTheSame(t *testing.T) {
 // disable does what no method does yet.
 func disable(t *testing.T, dir, address string) {
 	t.Helper()
-	outside, err := sql.Open("sqlite3", "file:"+filepath.Join(dir, "patronus.db")+"?_busy_timeout=5000")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = outside.Exec("UPDATE users SET enabled = 0 WHERE email = $1", address)
-	if err := errors.Join(err, outside.Close()); err != nil {
+	if err := securitytest.Beside(t, securitytest.NewClock(), dir).DisableUser(context.Background(), address); err != nil {
 		t.Fatal(err)
 	}
 }

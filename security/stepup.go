@@ -10,6 +10,7 @@ import (
 	"patronus.internal/dashboard/security/secerr"
 	"patronus.internal/dashboard/security/secret"
 	"patronus.internal/dashboard/security/stepup"
+	"patronus.internal/dashboard/security/user"
 )
 
 // Proof is what a person gives to show that they are still there.
@@ -33,7 +34,7 @@ func (s *Service) Nonce(ctx context.Context, c Caller, action string, p Proof) (
 		if err := s.checkProof(c, p); err != nil {
 			return secret.Text{}, err
 		}
-		if passwordOK, err = s.provePassword(ctx, c, p.Password); err != nil {
+		if _, passwordOK, err = s.provePassword(ctx, c, p.Password); err != nil {
 			return secret.Text{}, err
 		}
 	}
@@ -88,12 +89,17 @@ func (s *Service) checkProof(c Caller, p Proof) error {
 	return nil
 }
 
-// provePassword reports whether it is the caller's password.
-func (s *Service) provePassword(ctx context.Context, c Caller, pw secret.Text) (bool, error) {
+// provePassword reports whether it is the caller's password, and returns the
+// user as they are now, hash and all.
+func (s *Service) provePassword(ctx context.Context, c Caller, pw secret.Text) (user.User, bool, error) {
 	pw, err := password.Normalize(pw)
 	if err != nil {
-		return false, err
+		return user.User{}, false, err
 	}
-	ok, _, err := s.hasher.Verify(ctx, pw, c.User.PasswordHash.Reveal())
-	return ok, err
+	u, err := user.ByID(s.db.Read(ctx), c.User.ID)
+	if err != nil {
+		return user.User{}, false, absent(err, errRevoked())
+	}
+	ok, _, err := s.hasher.Verify(ctx, pw, u.PasswordHash.Reveal())
+	return u, ok, err
 }

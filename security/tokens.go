@@ -28,7 +28,7 @@ func (s *Service) Tokens(in SignIn) (Tokens, error) {
 	now := s.now()
 	lifetime := min(s.Policy().Sessions.AccessToken(), in.Session.ExpiresAt.Sub(now))
 	access, err := s.tokens.Issue(token.Claims{UserID: in.User.ID, SessionID: in.Session.ID, ID: id.String(),
-		Role: in.User.Role, AMR: in.Session.AMR, IssuedAt: now, ExpiresAt: now.Add(lifetime)})
+		Role: in.User.Role, AMR: in.Session.AMR, Generation: in.generation, IssuedAt: now, ExpiresAt: now.Add(lifetime)})
 	if err != nil {
 		return Tokens{}, err
 	}

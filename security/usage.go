@@ -81,9 +81,9 @@ func (u *usageCounter) due(before time.Time) map[usageKey]usage {
 }
 
 // noteKeyUse keeps the last use of a key, and the event of a read, at most
-// once a minute. When they cannot be written the key does not work: what cannot be
+// once a minute, and reports whether it wrote now. When they cannot be written the key does not work: what cannot be
 // recorded is not done.
-func (s *Service) noteKeyUse(ctx context.Context, c Caller) error {
+func (s *Service) noteKeyUse(ctx context.Context, c Caller) (bool, error) {
 	actor := c.actor()
 	n := 0
 	if !c.Request.Change { // a change writes an event of its own, see record
@@ -91,9 +91,9 @@ func (s *Service) noteKeyUse(ctx context.Context, c Caller) error {
 	}
 	stale := c.Key.LastUsedAt == nil || s.now().Sub(*c.Key.LastUsedAt) >= seenInterval || c.Key.LastUsedIP != actor.IPAddress
 	if n == 0 && !stale {
-		return nil
+		return false, nil
 	}
-	err := s.db.Write(ctx, func(tx *db.Tx) error {
+	err := s.commit(ctx, func(tx *db.Tx) error {
 		if n > 0 {
 			if err := appendUsage(tx, actor, c.Request.Route, n); err != nil {
 				return err
@@ -104,7 +104,7 @@ func (s *Service) noteKeyUse(ctx context.Context, c Caller) error {
 	if err != nil && n > 1 { // this use is refused; those before it were answered
 		s.usage.restore(usageKey{c.Key.ID, actor.IPAddress, c.Request.Route}, actor, n-1, s.now())
 	}
-	return err
+	return err == nil, err
 }
 
 // writeUsage writes what was counted in minutes that began before a time. What
@@ -114,7 +114,7 @@ func (s *Service) writeUsage(ctx context.Context, before time.Time) error {
 	if len(due) == 0 {
 		return nil
 	}
-	err := s.db.Write(ctx, func(tx *db.Tx) error {
+	err := s.commit(ctx, func(tx *db.Tx) error {
 		for k, u := range due {
 			if err := appendUsage(tx, u.actor, k.route, u.count); err != nil {
 				return err

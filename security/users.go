@@ -32,7 +32,7 @@ func (s *Service) Users(ctx context.Context, email, after string, limit int) ([]
 // ListUsers is the command of the host that lists every user, oldest first. As
 // every command it is recorded: the list is personal data.
 func (s *Service) ListUsers(ctx context.Context) ([]user.User, error) {
-	err := s.db.Write(ctx, func(tx *db.Tx) error {
+	err := s.commit(ctx, func(tx *db.Tx) error {
 		return audit.Append(tx, audit.Event{Type: audit.DataExport, Success: true, Details: audit.Details{"actor": "cli", "data": "users"}})
 	})
 	if err != nil {
@@ -60,7 +60,7 @@ func (s *Service) AddUser(ctx context.Context, email, role string, pw secret.Tex
 	if err != nil {
 		return user.User{}, "", err
 	}
-	err = s.db.Write(ctx, func(tx *db.Tx) error {
+	err = s.commit(ctx, func(tx *db.Tx) error {
 		u, err = s.createUser(tx, audit.Actor{}, email, parsed, hash, audit.Details{"actor": "cli"})
 		if err != nil || !hash.Empty() {
 			return err

@@ -18,6 +18,8 @@ import (
 type userCmd struct {
 	Add  userAddCmd  `cmd:"" help:"Add a user and print its id, and a one-time link to set the password."`
 	List userListCmd `cmd:"" help:"List the users."`
+
+	Disable userDisableCmd `cmd:"" help:"Shut a user out: sessions, tokens and keys are dead at once."`
 }
 
 type userAddCmd struct {
@@ -50,11 +52,7 @@ func (cmd *userAddCmd) Run(ctx context.Context, settings *Settings, std streams)
 type userListCmd struct{}
 
 func (cmd *userListCmd) Run(ctx context.Context, settings *Settings, std streams) error {
-	// A mistyped folder must not become a new installation.
-	if _, err := os.Stat(filepath.Join(settings.DataDir, "patronus.db")); err != nil {
-		return usagef("there is no database in %s; name the folder with --data-dir", settings.DataDir)
-	}
-	return withService(ctx, settings, std, func(service *security.Service) error {
+	return withExisting(ctx, settings, std, func(service *security.Service) error {
 		table := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(table, "ID\tEMAIL\tROLE\tSTATE\tSECOND FACTOR\tLAST SIGN-IN")
 		users, err := service.ListUsers(ctx)
@@ -78,13 +76,35 @@ func (cmd *userListCmd) Run(ctx context.Context, settings *Settings, std streams
 	})
 }
 
-// withService opens the data folder for one command and closes it again.
+type userDisableCmd struct {
+	Email string `arg:"" help:"E-mail address of the user."`
+}
+
+func (cmd *userDisableCmd) Run(ctx context.Context, settings *Settings, std streams) error {
+	return withExisting(ctx, settings, std, func(service *security.Service) error {
+		return service.DisableUser(ctx, cmd.Email)
+	})
+}
+
+// withService opens the data folder for one command and closes it again. A
+// running server knows what the command has changed when this returns.
 func withService(ctx context.Context, settings *Settings, std streams, do func(*security.Service) error) error {
 	service, err := settings.open(ctx, std)
 	if err != nil {
 		return err
 	}
-	return errors.Join(do(service), service.Close(ctx))
+	err = errors.Join(do(service), service.Close(ctx))
+	time.Sleep(2 * security.FreshFor) // twice, for clocks that are not quite even
+	return err
+}
+
+// withExisting is withService for a command that makes no sense on an empty
+// folder: a mistyped one must not become a new installation.
+func withExisting(ctx context.Context, settings *Settings, std streams, do func(*security.Service) error) error {
+	if _, err := os.Stat(filepath.Join(settings.DataDir, "patronus.db")); err != nil {
+		return usagef("there is no database in %s; name the folder with --data-dir", settings.DataDir)
+	}
+	return withService(ctx, settings, std, do)
 }
 
 // readPassword reads one password; one line end behind it is not part of it.

@@ -26,6 +26,8 @@ func TestMain(m *testing.M) {
 //	serve [FLAG...]       start the server on a free port and wait until it serves; sets $URL and $ADDRESS
 //	stop SIGNAL           send the server a signal and wait for its end; sets $CODE and $SETUP
 //	get STATUS PATH       ask the server
+//	post STATUS PATH JSON [BEARER]  send JSON to the server; the answer goes to stdout
+//	bearer STATUS PATH TOKEN        ask the server with a bearer
 //	inflight SIGNAL       send a signal while a request is being handled; its answer must come
 //	saveout NAME REGEXP   keep what the first group matches in stdout as $NAME
 func TestScripts(t *testing.T) {
@@ -33,7 +35,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"serve": cmdServe, "stop": cmdStop, "get": cmdGet, "saveout": cmdSaveOut, "inflight": cmdInFlight,
+			"serve": cmdServe, "stop": cmdStop, "get": cmdGet, "post": cmdPost, "bearer": cmdBearer, "saveout": cmdSaveOut, "inflight": cmdInFlight,
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Values["server"] = new(server)
@@ -116,6 +118,36 @@ func cmdGet(ts *testscript.TestScript, _ bool, args []string) {
 	if got := fmt.Sprint(response.StatusCode); got != args[0] {
 		ts.Fatalf("%s answers %s:\n%s", url, got, body)
 	}
+}
+
+func cmdPost(ts *testscript.TestScript, _ bool, args []string) {
+	request, err := http.NewRequest(http.MethodPost, ts.Getenv("URL")+args[1], strings.NewReader(args[2]))
+	ts.Check(err)
+	request.Header.Set("Content-Type", "application/json")
+	if len(args) > 3 {
+		request.Header.Set("Authorization", "Bearer "+args[3])
+	}
+	send(ts, args[0], request)
+}
+
+func cmdBearer(ts *testscript.TestScript, _ bool, args []string) {
+	request, err := http.NewRequest(http.MethodGet, ts.Getenv("URL")+args[1], nil)
+	ts.Check(err)
+	request.Header.Set("Authorization", "Bearer "+args[2])
+	send(ts, args[0], request)
+}
+
+func send(ts *testscript.TestScript, status string, request *http.Request) {
+	response, err := http.DefaultClient.Do(request)
+	ts.Check(err)
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	ts.Check(err)
+	if got := fmt.Sprint(response.StatusCode); got != status {
+		ts.Fatalf("%s answers %s:\n%s", request.URL.Path, got, body)
+	}
+	_, err = ts.Stdout().Write(body)
+	ts.Check(err)
 }
 
 // cmdInFlight waits for "100 Continue", which the server sends when a handler

@@ -37,49 +37,78 @@ func Load(path string, o Options) (*Ring, error) {
 	if o.Rand == nil {
 		o.Rand = rand.Reader
 	}
-	data, err := read(path)
+	parsed, info, err := readKeys(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := create(path, o); err != nil {
 			return nil, fmt.Errorf("the keys cannot be stored in %s: %w", path, err)
 		}
-		data, err = read(path)
+		parsed, info, err = readKeys(path)
 	}
 	if err != nil {
 		return nil, err
 	}
+	return &Ring{path: path, random: o.Rand, state: &state{contents: parsed, file: info}}, nil
+}
+
+// Reload reads the file again if it is another than the one that was read, and
+// reports whether it was. After an error the keys are those from before.
+func (r *Ring) Reload() (bool, error) {
+	r.state.mu.Lock()
+	defer r.state.mu.Unlock()
+	info, err := os.Stat(r.path)
+	if err != nil {
+		return false, fmt.Errorf("the keys cannot be read: %w", err)
+	}
+	was := r.state.file
+	if os.SameFile(info, was) && info.ModTime().Equal(was.ModTime()) && info.Size() == was.Size() {
+		return false, nil
+	}
+	parsed, info, err := readKeys(r.path)
+	if err != nil {
+		return false, err
+	}
+	r.state.contents, r.state.file = parsed, info
+	return true, nil
+}
+
+func readKeys(path string) (*contents, fs.FileInfo, error) {
+	data, info, err := read(path)
+	if err != nil {
+		return nil, nil, err
+	}
 	parsed, err := parse(data)
 	if err != nil {
-		return nil, fmt.Errorf("the keys in %s cannot be used: %w. Put a backup of the file in its place; without its keys nobody's authenticator app can be checked", path, err)
+		return nil, nil, fmt.Errorf("the keys in %s cannot be used: %w. Put a backup of the file in its place; without its keys nobody's authenticator app can be checked", path, err)
 	}
-	return &Ring{contents: &parsed, random: o.Rand}, nil
+	return &parsed, info, nil
 }
 
 // read refuses a file whose keys others may know already. Where the path is a
 // link, it is the file behind it that counts.
-func read(path string) ([]byte, error) {
+func read(path string) ([]byte, fs.FileInfo, error) {
 	file, err := os.Open(path)
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return nil, fmt.Errorf("the keys %s cannot be read: this user may not. Run as the owner of the file", path)
+		return nil, nil, fmt.Errorf("the keys %s cannot be read: this user may not. Run as the owner of the file", path)
 	case err != nil:
-		return nil, fmt.Errorf("the keys cannot be read: %w", err)
+		return nil, nil, fmt.Errorf("the keys cannot be read: %w", err)
 	}
 	defer file.Close()
 	info, err := file.Stat()
 	if err != nil {
-		return nil, fmt.Errorf("the keys cannot be read: %w", err)
+		return nil, nil, fmt.Errorf("the keys cannot be read: %w", err)
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("the keys %s are not a plain file", path)
+		return nil, nil, fmt.Errorf("the keys %s are not a plain file", path)
 	}
 	if open := info.Mode().Perm() & 0o077; open != 0 {
-		return nil, fmt.Errorf("the keys %s can be read by other users of this machine (mode %04o). Run: chmod 600 %s. If somebody may have read them, rotate them", path, info.Mode().Perm(), path)
+		return nil, nil, fmt.Errorf("the keys %s can be read by other users of this machine (mode %04o). Run: chmod 600 %s. If somebody may have read them, rotate them", path, info.Mode().Perm(), path)
 	}
 	data, err := io.ReadAll(io.LimitReader(file, maxFile))
 	if err != nil {
-		return nil, fmt.Errorf("the keys cannot be read: %w", err)
+		return nil, nil, fmt.Errorf("the keys cannot be read: %w", err)
 	}
-	return data, nil
+	return data, info, nil
 }
 
 // parse checks the whole of a file before any key is used.
@@ -125,23 +154,33 @@ func create(path string, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	data, err := json.Marshal(fresh, jsontext.Multiline(true))
+	written, err := writeBeside(path, fresh)
 	if err != nil {
 		return err
 	}
-	file, err := os.CreateTemp(filepath.Dir(path), ".keys-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.Remove(file.Name())) }()
-	_, err = file.Write(append(data, '\n'))
-	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
-		return err
-	}
-	if err := os.Link(file.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+	defer func() { err = errors.Join(err, os.Remove(written)) }()
+	if err := os.Link(written, path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	return syncFolder(filepath.Dir(path))
+}
+
+// writeBeside writes keys to a new file in the same folder, whole and on disk,
+// and returns its name.
+func writeBeside(path string, c contents) (name string, err error) {
+	data, err := json.Marshal(c, jsontext.Multiline(true))
+	if err != nil {
+		return "", err
+	}
+	file, err := os.CreateTemp(filepath.Dir(path), ".keys-*") // mode 0600
+	if err != nil {
+		return "", err
+	}
+	_, err = file.Write(append(data, '\n'))
+	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return "", errors.Join(err, os.Remove(file.Name()))
+	}
+	return file.Name(), nil
 }
 
 // syncFolder makes the name of the file as durable as its bytes: encrypted

@@ -10,7 +10,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
+	"sync"
 	"time"
 )
 
@@ -40,24 +42,38 @@ type contents struct {
 	MACKey         []byte          `json:"mac_key"`
 }
 
-// Ring is the keys in memory. It never prints them, does not change, and is
-// safe for concurrent use.
+// Ring is the keys in memory. It never prints them and is safe for concurrent
+// use.
 type Ring struct {
+	path   string
+	random io.Reader
 	// In an unexported field of another struct package fmt calls no method but
 	// looks inside: there it finds an address.
+	state *state
+}
+
+// state is what Reload replaces.
+type state struct {
+	mu       sync.RWMutex
 	contents *contents
-	random   io.Reader
+	file     fs.FileInfo // as it was when it was read
+}
+
+func (r *Ring) contents() *contents {
+	r.state.mu.RLock()
+	defer r.state.mu.RUnlock()
+	return r.state.contents
 }
 
 // Signing is the key of new tokens: the newest that is not retired.
 func (r *Ring) Signing() (kid string, key []byte) {
-	k := r.contents.newestSigning()
+	k := r.contents().newestSigning()
 	return k.KID, k.Secret
 }
 
 // SigningKey is the key of a token with this kid, retired or not.
 func (r *Ring) SigningKey(kid string) (key []byte, known bool) {
-	for _, k := range r.contents.SigningKeys {
+	for _, k := range r.contents().SigningKeys {
 		if k.KID == kid {
 			return k.Secret, true
 		}
@@ -79,7 +95,7 @@ func (c contents) newestSigning() *signingKey {
 // data are written with their lengths, so that no two lists of them look
 // alike.
 func (r *Ring) MAC(purpose string, data ...[]byte) []byte {
-	mac := hmac.New(sha256.New, r.contents.MACKey)
+	mac := hmac.New(sha256.New, r.contents().MACKey)
 	for _, part := range append([][]byte{[]byte(purpose)}, data...) {
 		var length [8]byte
 		binary.BigEndian.PutUint64(length[:], uint64(len(part)))

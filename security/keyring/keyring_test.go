@@ -110,7 +110,7 @@ func TestOlderKeysStillOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	oldKID, oldKey := before.Signing()
-	c, newer := *before.contents, load(t, filepath.Join(t.TempDir(), "keys.json")).contents
+	c, newer := *before.contents(), load(t, filepath.Join(t.TempDir(), "keys.json")).contents()
 	retired := c.SigningKeys[0].CreatedAt
 	c.SigningKeys = append([]signingKey{c.SigningKeys[0]}, newer.SigningKeys...)
 	c.SigningKeys[0].RetiredAt = &retired
@@ -255,7 +255,7 @@ func TestKeysDoNotPrint(t *testing.T) {
 		t.Fatal(err)
 	}
 	printed.Write(encoded)
-	for _, key := range [][]byte{r.contents.SigningKeys[0].Secret, r.contents.EncryptionKeys[0].Secret, r.contents.MACKey} {
+	for _, key := range [][]byte{r.contents().SigningKeys[0].Secret, r.contents().EncryptionKeys[0].Secret, r.contents().MACKey} {
 		// The first bytes of a key, as each verb would show them.
 		for _, form := range []string{"%s", "%d", "%#v", "%x", "%X", "%o", "%b"} {
 			start := strings.TrimRight(fmt.Sprintf(form, key[:6]), "]})")
@@ -285,7 +285,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		r := &Ring{contents: &c, random: bytes.NewReader(make([]byte, nonceLength))}
+		r := &Ring{state: &state{contents: &c}, random: bytes.NewReader(make([]byte, nonceLength))}
 		if _, key := r.Signing(); len(key) != keyLength {
 			t.Errorf("a key of %d bytes", len(key))
 		}

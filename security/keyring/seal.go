@@ -26,7 +26,7 @@ var errSealed = errors.New("keyring: the value cannot be decrypted: it was alter
 // nonce is random: a key is good for 2^32 values (NIST SP 800-38D §8.3), and an
 // installation seals one for each enrolled factor.
 func (r *Ring) Seal(plaintext []byte, table, column, rowID string) ([]byte, error) {
-	key := r.contents.EncryptionKeys[len(r.contents.EncryptionKeys)-1]
+	key := newest(r.contents().EncryptionKeys)
 	aead, err := gcm(key.Secret)
 	if err != nil {
 		return nil, err
@@ -48,7 +48,7 @@ func (r *Ring) Open(sealed []byte, table, column, rowID string) ([]byte, error) 
 		return nil, errSealed
 	}
 	id := string(sealed[1 : 1+idLength])
-	for _, key := range r.contents.EncryptionKeys {
+	for _, key := range r.contents().EncryptionKeys {
 		if key.ID != id {
 			continue
 		}
@@ -64,6 +64,8 @@ func (r *Ring) Open(sealed []byte, table, column, rowID string) ([]byte, error) 
 	}
 	return nil, errSealed
 }
+
+func newest(keys []encryptionKey) encryptionKey { return keys[len(keys)-1] }
 
 func gcm(key []byte) (cipher.AEAD, error) {
 	block, err := aes.NewCipher(key)

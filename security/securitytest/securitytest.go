@@ -60,6 +60,13 @@ func (c *Clock) Advance(d time.Duration) {
 func Open(t testing.TB, clock *Clock) (service *security.Service, dataDir string) {
 	t.Helper()
 	dataDir = filepath.Join(t.TempDir(), "data")
+	return Beside(t, clock, dataDir), dataDir
+}
+
+// Beside returns one more service on a data folder, as a command of the host
+// is beside the server, or a server after a restart.
+func Beside(t testing.TB, clock *Clock, dataDir string) *security.Service {
+	t.Helper()
 	service, err := security.Open(context.Background(), security.Options{
 		DataDir: dataDir, PublicURL: &url.URL{Scheme: "https", Host: "dashboard.example.org"},
 		Hashing: CheapHashing, Now: clock.Now, Log: slog.New(slog.DiscardHandler)})
@@ -71,7 +78,7 @@ func Open(t testing.TB, clock *Clock) (service *security.Service, dataDir string
 			t.Error(err)
 		}
 	})
-	return service, dataDir
+	return service
 }
 
 // NewestEvent reads the newest event of a database as JSON, its columns as

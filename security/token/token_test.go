@@ -26,7 +26,7 @@ func key(fill string) []byte                        { return []byte(strings.Repe
 func testRing() ring                                { return ring{"k1": key("1"), "k2": key("2")} }
 func at(now time.Time) *Issuer                      { return NewIssuer(testRing(), issuer, func() time.Time { return now }) }
 func testClaims() Claims {
-	return Claims{UserID: "u", SessionID: "s", ID: "j", Role: "admin", AMR: []string{"pwd", "otp"}, IssuedAt: born, ExpiresAt: born.Add(15 * time.Minute)}
+	return Claims{UserID: "u", SessionID: "s", ID: "j", Role: "admin", AMR: []string{"pwd", "otp"}, Generation: 7, IssuedAt: born, ExpiresAt: born.Add(15 * time.Minute)}
 }
 
 func TestRoundTrip(t *testing.T) {
@@ -65,7 +65,7 @@ func TestClaimsAreTheContracts(t *testing.T) {
 	if err := json.Unmarshal(body, &c); err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]any{"iss": issuer, "aud": "patronus-api", "sub": "u", "sid": "s", "jti": "j", "role": "admin", "amr": []any{"pwd", "otp"},
+	want := map[string]any{"iss": issuer, "aud": "patronus-api", "sub": "u", "sid": "s", "jti": "j", "role": "admin", "amr": []any{"pwd", "otp"}, "gen": float64(7),
 		"iat": float64(born.Unix()), "nbf": float64(born.Unix()), "exp": float64(born.Unix() + 900)}
 	if diff := cmp.Diff(want, c); diff != "" {
 		t.Error(diff)
@@ -189,4 +189,68 @@ func FuzzVerify(f *testing.F) {
 			t.Errorf("%q is an identity: %+v", bearer, c)
 		}
 	})
+}
+
+// TestVerifiedBeforeIsStillHeldAgainstTheClock: what is remembered of a token
+// is what it says, never that it is good.
+func TestVerifiedBeforeIsStillHeldAgainstTheClock(t *testing.T) {
+	now := born.Add(time.Minute)
+	i := NewIssuer(testRing(), issuer, func() time.Time { return now })
+	signed, err := i.Issue(testClaims())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := i.Verify(signed); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now = born.Add(15 * time.Minute)
+	if _, err := i.Verify(signed); !secerr.Is(err, secerr.TokenExpired) {
+		t.Errorf("at its end: %v", err)
+	}
+	now = born.Add(-time.Second)
+	if _, err := i.Verify(signed); !secerr.Is(err, secerr.Unauthenticated) {
+		t.Errorf("before its beginning: %v", err)
+	}
+	now = born.Add(time.Minute)
+	if _, err := i.Verify(secret.NewText(signed.Reveal() + "A")); !secerr.Is(err, secerr.Unauthenticated) {
+		t.Errorf("one byte more: %v", err)
+	}
+}
+
+// TestForgottenTokensNeedTheirKey: after a key is gone so is what it signed.
+func TestForgottenTokensNeedTheirKey(t *testing.T) {
+	keys := testRing()
+	i := NewIssuer(keys, issuer, func() time.Time { return born.Add(time.Minute) })
+	signed, err := i.Issue(testClaims())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := i.Verify(signed); err != nil {
+		t.Fatal(err)
+	}
+	delete(keys, "k2")
+	i.Forget()
+	if _, err := i.Verify(signed); !secerr.Is(err, secerr.Unauthenticated) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestVerifiedTokensAreBounded(t *testing.T) {
+	i := at(born.Add(time.Minute))
+	for range maxVerified + 100 {
+		c := testClaims()
+		c.Generation = int64(len(i.verified))
+		signed, err := i.Issue(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := i.Verify(signed); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(i.verified) > maxVerified {
+		t.Errorf("%d are kept", len(i.verified))
+	}
 }

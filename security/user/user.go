@@ -25,6 +25,13 @@ type User struct {
 	LastLoginAt  *time.Time
 }
 
+// WithoutPassword is the user without the hash of the password, for those who
+// need not know it.
+func (u User) WithoutPassword() User {
+	u.PasswordHash = secret.Text{}
+	return u
+}
+
 const columns = `id, email, role, enabled, password_hash, created_at_us, last_login_at_us,
 	EXISTS (SELECT 1 FROM mfa_factors WHERE user_id = users.id AND verified_at_us IS NOT NULL)`
 
@@ -125,6 +132,17 @@ func SetPassword(tx *db.Tx, u User, hash secret.Text, history int64) error {
 		hash.Reveal(), db.Micros(tx.Now()), u.ID, u.PasswordHash.Reveal())
 	if secerr.Is(err, secerr.NotFound) {
 		return secerr.Wrap(secerr.Conflict, "The account has changed in the meantime. Try again.", err)
+	}
+	return err
+}
+
+// Disable shuts a user out. The last admin who may sign in stays, and it is
+// secerr.Conflict.
+func Disable(tx *db.Tx, id string) error {
+	err := update(tx, `UPDATE users SET enabled = 0 WHERE id = $1
+		AND (role <> 'admin' OR EXISTS (SELECT 1 FROM users AS other WHERE other.role = 'admin' AND other.enabled = 1 AND other.id <> $1))`, id)
+	if secerr.Is(err, secerr.NotFound) {
+		return secerr.Wrap(secerr.Conflict, "This is the last admin who can sign in. Make another one first.", err)
 	}
 	return err
 }

@@ -1,0 +1,60 @@
+package security
+
+import (
+	"context"
+
+	"patronus.internal/dashboard/security/audit"
+	"patronus.internal/dashboard/security/db"
+	"patronus.internal/dashboard/security/keyring"
+	"patronus.internal/dashboard/security/revocation"
+	"patronus.internal/dashboard/security/token"
+	"patronus.internal/dashboard/security/user"
+)
+
+// DisableUser is the command of the host that shuts a user out: every session,
+// token and key of theirs is dead when it returns here, and FreshFor later in
+// every server. Who is disabled already stays so without an event. It returns
+// secerr.NotFound for an unknown address and secerr.Conflict for the last admin
+// who could sign in.
+func (s *Service) DisableUser(ctx context.Context, email string) error {
+	email, err := user.CanonicalEmail(email)
+	if err != nil {
+		return err
+	}
+	return s.commit(ctx, func(tx *db.Tx) error {
+		u, err := user.ByEmail(tx, email)
+		if err != nil || !u.Enabled {
+			return err
+		}
+		if err := user.Disable(tx, u.ID); err != nil {
+			return err
+		}
+		if err := audit.Append(tx, audit.Event{Type: audit.UserUpdate, Success: true, Details: audit.Details{"actor": "cli",
+			"target_user_id": u.ID, "target_email": u.Email, "enabled": false}}); err != nil {
+			return err
+		}
+		ended, err := endSessions(tx, u.ID, "", "user_disabled")
+		if err != nil {
+			return err
+		}
+		return recordEnded(tx, audit.Actor{}, ended, "user_disabled")
+	})
+}
+
+// RotateKeys is the command of the host that puts a new signing key in use and
+// returns its kid. Tokens of the one from before stay good until they expire.
+func (s *Service) RotateKeys(ctx context.Context) (kid string, err error) {
+	record := func(kid string) error {
+		return s.commit(ctx, func(tx *db.Tx) error {
+			return audit.Append(tx, audit.Event{Type: audit.KeyRotate, Success: true, Details: audit.Details{"actor": "cli", "kid": kid}})
+		})
+	}
+	kid, err = keyring.Rotate(s.keyFile, keyring.Options{Now: s.now, Rand: s.rand}, token.MaxLifetime, record)
+	if err != nil {
+		return "", err
+	}
+	return kid, s.commit(ctx, func(tx *db.Tx) error {
+		_, err := revocation.Advance(tx)
+		return err
+	})
+}
