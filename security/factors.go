@@ -10,6 +10,7 @@ import (
 	"patronus.internal/dashboard/security/secerr"
 	"patronus.internal/dashboard/security/secret"
 	"patronus.internal/dashboard/security/session"
+	"patronus.internal/dashboard/security/user"
 )
 
 // otpIssuer is the name that authenticator apps show beside the code.
@@ -71,7 +72,7 @@ func (s *Service) BeginTOTP(ctx context.Context, c Caller, name string) (Enrollm
 		if err != nil {
 			return err
 		}
-		if len(verified) > 0 {
+		if len(verified) > 0 && !c.User.Reenroll {
 			return secerr.New(secerr.Conflict, "An authenticator app is enrolled for this account already.")
 		}
 		f, err := mfa.Begin(tx, s.keys, c.User.ID, c.Session.ID, name, totpSecret)
@@ -143,6 +144,13 @@ func (s *Service) VerifyTOTP(ctx context.Context, c Caller, code string) (Enroll
 		if accepted, err := mfa.Accept(tx, pending.ID, step); err != nil || !accepted {
 			return wrongCode(), err
 		}
+		// Of a forced reenrollment: the factor from before goes.
+		if err := mfa.RemoveOthers(tx, c.User.ID, pending.ID); err != nil {
+			return nil, err
+		}
+		if err := user.Reenrolled(tx, c.User.ID); err != nil {
+			return nil, err
+		}
 		if err := mfa.ReplaceBackupCodes(tx, c.User.ID, codes); err != nil {
 			return nil, err
 		}
@@ -160,7 +168,7 @@ func (s *Service) VerifyTOTP(ctx context.Context, c Caller, code string) (Enroll
 			return nil, err
 		}
 		u := c.User
-		u.MFAEnabled = true
+		u.MFAEnabled, u.Reenroll = true, false
 		done.SignIn, err = s.openSession(tx, c.Request, c.Session.Kind, u, []string{session.Password, session.OTP, session.Multi})
 		if err != nil {
 			return nil, err

@@ -191,7 +191,7 @@ func (s *Service) signedIn(tx *db.Tx, u user.User, opened session.Session, token
 }
 
 func (s *Service) enrollmentRequired(u user.User) bool {
-	return !u.MFAEnabled && s.Policy().MFA.Requires(u.Role, u.CreatedAt, s.now())
+	return u.Reenroll || !u.MFAEnabled && s.Policy().MFA.Requires(u.Role, u.CreatedAt, s.now())
 }
 
 // SecondFactor finishes a sign-in that waits for its second factor: with a

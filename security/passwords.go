@@ -90,8 +90,13 @@ func (s *Service) ChangePassword(ctx context.Context, c Caller, current, next se
 	}
 	if !right {
 		return s.write(ctx, func(tx *db.Tx) (error, error) {
-			return secerr.New(secerr.InvalidCredentials, "The current password is not right."),
-				audit.Append(tx, audit.Event{Type: audit.PasswordChange, Actor: c.actor(), Details: audit.Details{"reason": "wrong_password"}})
+			if err := s.still(tx, c); err != nil {
+				return nil, err
+			}
+			if err := audit.Append(tx, audit.Event{Type: audit.PasswordChange, Actor: c.actor(), Details: audit.Details{"reason": "wrong_password"}}); err != nil {
+				return nil, err
+			}
+			return s.wrongProof(tx, c, secerr.New(secerr.InvalidCredentials, "The current password is not right."))
 		})
 	}
 	hash, err := s.newPassword(ctx, u, next)

@@ -60,10 +60,6 @@ func (s *Service) EndSession(ctx context.Context, c Caller, id string) error {
 // EndOtherSessions ends every session of the caller but the one that asks.
 func (s *Service) EndOtherSessions(ctx context.Context, c Caller) error {
 	return s.change(ctx, c, func(tx *db.Tx) error {
-		ended, err := endSessions(tx, c.User.ID, c.Session.ID, "ended_by_user")
-		if err != nil {
-			return err
-		}
-		return recordEnded(tx, c.actor(), ended, "ended_by_user")
+		return endOthers(tx, c, "ended_by_user")
 	})
 }

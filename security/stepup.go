@@ -7,11 +7,18 @@ import (
 	"patronus.internal/dashboard/security/db"
 	"patronus.internal/dashboard/security/mfa"
 	"patronus.internal/dashboard/security/password"
+	"patronus.internal/dashboard/security/revocation"
 	"patronus.internal/dashboard/security/secerr"
 	"patronus.internal/dashboard/security/secret"
+	"patronus.internal/dashboard/security/session"
 	"patronus.internal/dashboard/security/stepup"
 	"patronus.internal/dashboard/security/user"
 )
+
+// maxWrongProofs in a row end the session that they come from: who holds a
+// stolen one guesses no more than this, and the owner's account is not locked
+// by it. A person who mistypes gets further.
+const maxWrongProofs = 5
 
 // Proof is what a person gives to show that they are still there.
 type Proof struct {
@@ -23,55 +30,120 @@ type Proof struct {
 // presence with the password, and with a code when a second factor is
 // enrolled; an API key gives neither. It returns secerr.ValidationFailed for
 // an unknown action or a missing proof, secerr.InvalidCredentials or
-// secerr.InvalidCode for a wrong one.
+// secerr.InvalidCode for a wrong one, of which five in a row end the session.
 func (s *Service) Nonce(ctx context.Context, c Caller, action string, p Proof) (secret.Text, error) {
 	parsed, err := stepup.ParseAction(action)
 	if err != nil {
 		return secret.Text{}, err
 	}
+	var nonce secret.Text
+	err = s.confirm(ctx, c, parsed, p, func(tx *db.Tx, details audit.Details) error {
+		if nonce, err = stepup.Issue(tx, s.rand, c.holder(), parsed); err != nil {
+			return err
+		}
+		if c.Key != nil {
+			return appendUsage(tx, c.actor(), c.Request.Route, 1)
+		}
+		return record(tx, c, audit.MFAVerify, details)
+	})
+	if err != nil {
+		return secret.Text{}, err
+	}
+	return nonce, nil
+}
+
+// Confirmed is what follows a confirmation in a browser.
+type Confirmed struct {
+	Caller Caller      // as before, in the session that took the place of theirs
+	Cookie secret.Text // of that session
+	Nonce  secret.Text // bound to it
+}
+
+// Confirm is Nonce for a page: the session of the browser gets a new id too, so
+// that a cookie that was stolen before is dead from here on.
+func (s *Service) Confirm(ctx context.Context, c Caller, action stepup.Action, p Proof) (Confirmed, error) {
+	done := Confirmed{Caller: c}
+	err := s.confirm(ctx, c, action, p, func(tx *db.Tx, details audit.Details) (err error) {
+		if done.Caller.Session, done.Cookie, err = session.Renew(tx, s.rand, c.Session.ID); err != nil {
+			return err
+		}
+		if err := revocation.Add(tx, ofSession(tx, c.Session.ID, "renewed")); err != nil {
+			return err
+		}
+		if done.Nonce, err = stepup.Issue(tx, s.rand, done.Caller.holder(), action); err != nil {
+			return err
+		}
+		details["new_session_id"] = done.Caller.Session.ID
+		return record(tx, c, audit.MFAVerify, details)
+	})
+	if err != nil {
+		return Confirmed{}, err
+	}
+	return done, nil
+}
+
+// confirm checks a proof and, in the same transaction, does what is to follow.
+func (s *Service) confirm(ctx context.Context, c Caller, action stepup.Action, p Proof, then func(*db.Tx, audit.Details) error) error {
 	passwordOK := true
 	if c.Key == nil {
 		if err := s.checkProof(c, p); err != nil {
-			return secret.Text{}, err
+			return err
 		}
+		var err error
 		if _, passwordOK, err = s.provePassword(ctx, c, p.Password); err != nil {
-			return secret.Text{}, err
+			return err
 		}
 	}
-	details := audit.Details{"purpose": "step_up", "action": action}
-	var nonce secret.Text
-	err = s.write(ctx, func(tx *db.Tx) (error, error) {
+	details := audit.Details{"purpose": "step_up", "action": string(action)}
+	return s.write(ctx, func(tx *db.Tx) (error, error) {
 		if err := s.still(tx, c); err != nil {
 			return nil, err
 		}
 		if !passwordOK {
 			details["method"], details["reason"] = "password", "wrong_password"
-			return secerr.New(secerr.InvalidCredentials, "The password is not right."),
-				audit.Append(tx, audit.Event{Type: audit.MFAVerify, Actor: c.actor(), Details: details})
+			refusal := secerr.New(secerr.InvalidCredentials, "The password is not right.")
+			if err := audit.Append(tx, audit.Event{Type: audit.MFAVerify, Actor: c.actor(), Details: details}); err != nil {
+				return nil, err
+			}
+			return s.wrongProof(tx, c, refusal)
 		}
 		if c.Key == nil && c.User.MFAEnabled {
 			method := mfa.TOTP
 			if _, ok := mfa.NormalizeBackupCode(p.Code); ok {
 				method = mfa.BackupCode
 			}
-			if refusal, err := s.checkCode(tx, c.actor(), c.User, method, p.Code, details); refusal != nil || err != nil {
-				return refusal, err
+			refusal, err := s.checkCode(tx, c.actor(), c.User, method, p.Code, details)
+			if err != nil {
+				return nil, err
+			}
+			if refusal != nil {
+				return s.wrongProof(tx, c, refusal)
 			}
 			details["method"] = method
 		}
-		nonce, err = stepup.Issue(tx, s.rand, c.holder(), parsed)
-		if err != nil {
-			return nil, err
+		if c.Key == nil {
+			if err := session.ForgetWrongProofs(tx, c.Session.ID); err != nil {
+				return nil, err
+			}
 		}
-		if c.Key != nil {
-			return nil, appendUsage(tx, c.actor(), c.Request.Route, 1)
-		}
-		return nil, record(tx, c, audit.MFAVerify, details)
+		return nil, then(tx, details)
 	})
-	if err != nil {
-		return secret.Text{}, err
+}
+
+// wrongProof counts a wrong proof of the caller's session, the last of which
+// ends it.
+func (s *Service) wrongProof(tx *db.Tx, c Caller, refusal error) (error, error) {
+	n, err := session.CountWrongProof(tx, c.Session.ID)
+	if err != nil || n < maxWrongProofs {
+		return refusal, err
 	}
-	return nonce, nil
+	ended, err := endSession(tx, c.Session.ID, "wrong_proofs")
+	if err != nil || !ended {
+		return refusal, err
+	}
+	return secerr.New(secerr.TokenRevoked, "That was wrong too often, so you are signed out. Sign in again."),
+		audit.Append(tx, audit.Event{Type: audit.SessionEnd, Severity: audit.Warning, Success: true, Actor: c.actor(),
+			Details: audit.Details{"target_session_id": c.Session.ID, "reason": "wrong_proofs"}})
 }
 
 // checkProof refuses a proof that lacks a part, before anything is hashed.

@@ -102,7 +102,33 @@ func Accept(tx *db.Tx, factorID string, step int64) (bool, error) {
 	return n == 1, err
 }
 
-// ReplaceBackupCodes stores a new set; the old one is dead. A code carries 120
+// RemoveOthers removes the factors of a user but one. With an empty id it
+// removes them all.
+func RemoveOthers(tx *db.Tx, userID, id string) error {
+	if _, err := tx.Exec("DELETE FROM mfa_factors WHERE user_id = $1 AND id <> $2", userID, id); err != nil {
+		return fmt.Errorf("mfa: remove factors: %w", err)
+	}
+	return nil
+}
+
+// Remove removes a verified factor and returns how many are left. One that is
+// not there, or another's, is secerr.NotFound.
+func Remove(tx *db.Tx, userID, id string) (left int, err error) {
+	result, err := tx.Exec("DELETE FROM mfa_factors WHERE user_id = $1 AND id = $2 AND verified_at_us IS NOT NULL", userID, id)
+	if err != nil {
+		return 0, fmt.Errorf("mfa: remove: %w", err)
+	}
+	if n, err := result.RowsAffected(); err != nil || n != 1 {
+		return 0, secerr.Wrap(secerr.NotFound, "You have no such second factor.", err)
+	}
+	err = tx.QueryRow("SELECT COUNT(*) FROM mfa_factors WHERE user_id = $1 AND verified_at_us IS NOT NULL", userID).Scan(&left)
+	if err != nil {
+		return 0, fmt.Errorf("mfa: count what is left: %w", err)
+	}
+	return left, nil
+}
+
+// ReplaceBackupCodes stores a new set, or none; the old one is dead. A code carries 120
 // bits, so its SHA-256 is enough (ASVS 5.0 6.5.2).
 func ReplaceBackupCodes(tx *db.Tx, userID string, codes []secret.Text) error {
 	if _, err := tx.Exec("DELETE FROM backup_codes WHERE user_id = $1", userID); err != nil {

@@ -125,6 +125,50 @@ func Touch(tx *db.Tx, id string) error {
 	return nil
 }
 
+// Renew puts a new session in the place of a live one, with a new id and a new
+// secret and everything else the same, also the absolute end; the old one
+// ends. One that does not live is secerr.NotFound.
+func Renew(tx *db.Tx, random io.Reader, id string) (Session, secret.Text, error) {
+	next, err := tx.NewID()
+	if err != nil {
+		return Session{}, secret.Text{}, err
+	}
+	token, err := secret.NewToken(random, "")
+	if err != nil {
+		return Session{}, secret.Text{}, fmt.Errorf("session: %w", err)
+	}
+	renewed, err := one(tx.QueryRow(`INSERT INTO sessions (id, user_id, kind, stage, secret_hash, amr, ip_address, user_agent,
+			created_at_us, last_seen_at_us, expires_at_us)
+		SELECT $1, user_id, kind, stage, $2, amr, ip_address, user_agent, created_at_us, $3, expires_at_us
+		FROM sessions WHERE id = $4 AND ended_at_us IS NULL RETURNING `+columns, next, token.Hash(), db.Micros(tx.Now()), id))
+	if err != nil {
+		return Session{}, secret.Text{}, err
+	}
+	if _, err := End(tx, id, "renewed"); err != nil {
+		return Session{}, secret.Text{}, err
+	}
+	return renewed, token, nil
+}
+
+// CountWrongProof counts a wrong proof of presence and returns how many there
+// were in a row.
+func CountWrongProof(tx *db.Tx, id string) (int, error) {
+	var n int
+	err := tx.QueryRow("UPDATE sessions SET wrong_proofs = wrong_proofs + 1 WHERE id = $1 RETURNING wrong_proofs", id).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("session: count a wrong proof: %w", err)
+	}
+	return n, nil
+}
+
+// ForgetWrongProofs is called after a right proof.
+func ForgetWrongProofs(tx *db.Tx, id string) error {
+	if _, err := tx.Exec("UPDATE sessions SET wrong_proofs = 0 WHERE id = $1 AND wrong_proofs > 0", id); err != nil {
+		return fmt.Errorf("session: forget wrong proofs: %w", err)
+	}
+	return nil
+}
+
 // End ends a live session and reports whether it did: of several callers at
 // once one is told true.
 func End(tx *db.Tx, id, reason string) (bool, error) {
@@ -142,6 +186,17 @@ func End(tx *db.Tx, id, reason string) (bool, error) {
 func EndAll(tx *db.Tx, userID, except, reason string) ([]string, error) {
 	return ended(tx.Query(`UPDATE sessions SET ended_at_us = $1, end_reason = $2
 		WHERE user_id = $3 AND id <> $4 AND ended_at_us IS NULL RETURNING id`, db.Micros(tx.Now()), reason, userID, except))
+}
+
+// EndEveryone ends every live session of every user but one, and returns how
+// many there were.
+func EndEveryone(tx *db.Tx, except, reason string) (int64, error) {
+	result, err := tx.Exec(`UPDATE sessions SET ended_at_us = $1, end_reason = $2
+		WHERE id <> $3 AND ended_at_us IS NULL AND expires_at_us > $1`, db.Micros(tx.Now()), reason, except)
+	if err != nil {
+		return 0, fmt.Errorf("session: end everyone's: %w", err)
+	}
+	return result.RowsAffected()
 }
 
 // EndBeyond ends the sessions of a user that are more than limit, the longest

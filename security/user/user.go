@@ -21,6 +21,7 @@ type User struct {
 	Enabled      bool
 	PasswordHash secret.Text // empty until the first password is set
 	MFAEnabled   bool        // a verified second factor exists
+	Reenroll     bool        // a new second factor must be enrolled before anything else
 	CreatedAt    time.Time
 	LastLoginAt  *time.Time
 }
@@ -32,7 +33,7 @@ func (u User) WithoutPassword() User {
 	return u
 }
 
-const columns = `id, email, role, enabled, password_hash, created_at_us, last_login_at_us,
+const columns = `id, email, role, enabled, password_hash, created_at_us, last_login_at_us, reenroll,
 	EXISTS (SELECT 1 FROM mfa_factors WHERE user_id = users.id AND verified_at_us IS NOT NULL)`
 
 // ByID returns the user, or secerr.NotFound.
@@ -147,6 +148,35 @@ func Disable(tx *db.Tx, id string) error {
 	return err
 }
 
+// ForceReenrollment makes an enabled user enrol a new second factor before
+// anything else; with an empty id everyone who has one. It returns their ids.
+func ForceReenrollment(tx *db.Tx, id string) ([]string, error) {
+	query, args := `UPDATE users SET reenroll = 1 WHERE enabled = 1
+		AND EXISTS (SELECT 1 FROM mfa_factors WHERE user_id = users.id AND verified_at_us IS NOT NULL) RETURNING id`, []any{}
+	if id != "" {
+		query, args = "UPDATE users SET reenroll = 1 WHERE enabled = 1 AND id = $1 RETURNING id", []any{id}
+	}
+	rows, err := tx.Query(query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("user: force a reenrollment: %w", err)
+	}
+	defer rows.Close()
+	var ids []string
+	for rows.Next() {
+		var found string
+		if err := rows.Scan(&found); err != nil {
+			return nil, fmt.Errorf("user: force a reenrollment: %w", err)
+		}
+		ids = append(ids, found)
+	}
+	return ids, rows.Err()
+}
+
+// Reenrolled notes that the new second factor is there.
+func Reenrolled(tx *db.Tx, id string) error {
+	return update(tx, "UPDATE users SET reenroll = 0 WHERE id = $1", id)
+}
+
 // Rehash stores another hash of the same password, made with the parameters of
 // now, unless the password has changed in the meantime.
 func Rehash(tx *db.Tx, u User, hash secret.Text) error {
@@ -195,7 +225,7 @@ func scan(row interface{ Scan(...any) error }) (User, error) {
 		created   int64
 		lastLogin sql.NullInt64
 	)
-	if err := row.Scan(&u.ID, &u.Email, &u.Role, &u.Enabled, &hash, &created, &lastLogin, &u.MFAEnabled); err != nil {
+	if err := row.Scan(&u.ID, &u.Email, &u.Role, &u.Enabled, &hash, &created, &lastLogin, &u.Reenroll, &u.MFAEnabled); err != nil {
 		return User{}, err
 	}
 	u.PasswordHash = secret.NewText(hash.String)
