@@ -25,7 +25,7 @@ func (s *Server) pageAccount(c echo.Context) error {
 func (s *Server) renderAccount(c echo.Context, status int, page views.Page) error {
 	who := caller(c)
 	props := views.AccountProps{Page: page, CreatedAt: who.User.CreatedAt, MFAEnabled: who.User.MFAEnabled,
-		MinLength: s.service.MinPasswordLength(who.User.MFAEnabled)}
+		Rules: s.passwordRules(who.User.MFAEnabled)}
 	for _, p := range who.Permissions() {
 		props.Permissions = append(props.Permissions, string(p))
 	}
@@ -52,6 +52,15 @@ func (s *Server) submitChangePassword(c echo.Context) error {
 	status, err := s.formProblem(c, &page, err)
 	if err != nil {
 		return err
+	}
+	// Two passwords are asked for here, so the page says which is the new one.
+	for i := range page.Summary {
+		switch e := &page.Summary[i]; e.Field {
+		case "password":
+			e.Label = "New password"
+		case "password_confirm":
+			e.Label = "New password, once more"
+		}
 	}
 	return s.renderAccount(c, status, page)
 }

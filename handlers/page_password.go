@@ -23,7 +23,7 @@ func (s *Server) pageSetPassword(c echo.Context) error {
 		return err
 	}
 	return s.render(c, http.StatusOK, views.SetPassword(views.SetPasswordProps{Page: page, Token: token, Email: u.Email,
-		MinLength: s.service.MinPasswordLength(u.MFAEnabled)}))
+		Rules: s.passwordRules(u.MFAEnabled)}))
 }
 
 // submitSetPassword uses the link up.
@@ -49,5 +49,5 @@ func (s *Server) submitSetPassword(c echo.Context) error {
 		return err
 	}
 	return s.render(c, status, views.SetPassword(views.SetPasswordProps{Page: page, Token: token.Reveal(), Email: u.Email,
-		MinLength: s.service.MinPasswordLength(u.MFAEnabled)}))
+		Rules: s.passwordRules(u.MFAEnabled)}))
 }

@@ -22,7 +22,7 @@ func (s *Server) pageSetup(c echo.Context) error {
 		return err
 	}
 	return s.render(c, http.StatusOK, views.Setup(views.SetupProps{Page: s.page(c, "Welcome", ""), Token: token,
-		MinLength: s.service.MinPasswordLength(false)}))
+		Rules: s.passwordRules(false)}))
 }
 
 // submitSetup creates the admin and goes on to the second factor.
@@ -48,12 +48,19 @@ func (s *Server) submitSetup(c echo.Context) error {
 		return err
 	}
 	return s.render(c, status, views.Setup(views.SetupProps{Page: page, Token: token, Email: email,
-		MinLength: s.service.MinPasswordLength(false)}))
+		Rules: s.passwordRules(false)}))
 }
 
 // renderSetupOver says what to do when the link is not good any more.
 func (s *Server) renderSetupOver(c echo.Context) error {
 	return s.render(c, http.StatusNotFound, views.Setup(views.SetupProps{Page: s.page(c, "Welcome", ""), Invalid: true}))
+}
+
+// passwordRules is what a page says of a new password while it is typed. The
+// script there reads the address from its form.
+func (s *Server) passwordRules(mfaEnabled bool) views.PasswordRules {
+	r := s.service.PasswordRules("", mfaEnabled)
+	return views.PasswordRules{MinLength: r.MinLength, MinScore: r.MinScore, RequireClasses: r.RequireClasses, Product: r.Product}
 }
 
 // newPasswordForm checks that a new password was typed twice alike; a slip is

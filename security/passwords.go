@@ -22,7 +22,7 @@ func (s *Service) newPassword(ctx context.Context, u user.User, pw secret.Text) 
 	if err != nil {
 		return secret.Text{}, err
 	}
-	if reasons := password.Check(pw, s.passwordRules(u)); len(reasons) > 0 {
+	if reasons := password.Check(pw, s.PasswordRules(u.Email, u.MFAEnabled)); len(reasons) > 0 {
 		fields := make([]secerr.Field, 0, len(reasons))
 		for _, r := range reasons {
 			fields = append(fields, secerr.Field{Field: "password", Detail: r.Detail})
@@ -61,14 +61,15 @@ func (s *Service) usedBefore(ctx context.Context, u user.User, pw secret.Text) (
 	return false, nil
 }
 
-func (s *Service) passwordRules(u user.User) password.Rules {
-	return password.Rules{MinLength: s.MinPasswordLength(u.MFAEnabled), MinScore: int(s.Policy().Passwords.MinScore),
-		RequireClasses: s.Policy().Passwords.RequireClasses, Email: u.Email, Product: product}
+// PasswordRules is what the policy asks of a new password of an account.
+func (s *Service) PasswordRules(email string, mfaEnabled bool) password.Rules {
+	return password.Rules{MinLength: s.minPasswordLength(mfaEnabled), MinScore: int(s.Policy().Passwords.MinScore),
+		RequireClasses: s.Policy().Passwords.RequireClasses, Email: email, Product: product}
 }
 
-// MinPasswordLength is the least number of characters of a new password: an
+// minPasswordLength is the least number of characters of a new password: an
 // account without a second factor needs a longer one.
-func (s *Service) MinPasswordLength(mfaEnabled bool) int {
+func (s *Service) minPasswordLength(mfaEnabled bool) int {
 	rules := s.Policy().Passwords
 	if mfaEnabled {
 		return int(rules.MinLength)

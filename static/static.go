@@ -10,6 +10,7 @@ import (
 	"embed"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"net/http"
 	"path"
 	"strconv"
@@ -17,7 +18,7 @@ import (
 	"sync"
 )
 
-//go:embed app.css app.js favicon.svg
+//go:embed app.css app.js strength.js zxcvbn.js.gz favicon.svg
 var files embed.FS
 
 // Prefix is where the files are in the address space.
@@ -30,8 +31,9 @@ const hashLength = 16
 type file struct {
 	contentType string
 	hash        string
-	plain       []byte
-	gzip        func() []byte // packed by the first who asks, not by the start
+	// Each form but the embedded one is made by the first who asks, not by the
+	// start.
+	plain, gzip func() []byte
 }
 
 var (
@@ -40,20 +42,26 @@ var (
 )
 
 func init() {
-	for name, contentType := range map[string]string{
-		"app.css": "text/css; charset=utf-8", "app.js": "text/javascript; charset=utf-8", "favicon.svg": "image/svg+xml",
+	const script = "text/javascript; charset=utf-8"
+	for embedded, contentType := range map[string]string{
+		"app.css": "text/css; charset=utf-8", "app.js": script, "strength.js": script, "zxcvbn.js.gz": script, "favicon.svg": "image/svg+xml",
 	} {
-		content, err := files.ReadFile(name)
+		content, err := files.ReadFile(embedded)
 		if err != nil {
 			panic(err) // the files are embedded
 		}
+		kept := func() []byte { return content }
+		f := file{contentType: contentType, plain: kept, gzip: sync.OnceValue(func() []byte { return pack(content) })}
+		name, packed := strings.CutSuffix(embedded, ".gz") // a large file is embedded as browsers take it
+		if packed {
+			f.plain, f.gzip = sync.OnceValue(func() []byte { return unpack(content) }), kept
+		}
 		sum := sha256.Sum256(content)
-		hash := hex.EncodeToString(sum[:])[:hashLength]
+		f.hash = hex.EncodeToString(sum[:])[:hashLength]
 		ext := path.Ext(name)
-		url := Prefix + strings.TrimSuffix(name, ext) + "." + hash + ext
+		url := Prefix + strings.TrimSuffix(name, ext) + "." + f.hash + ext
 		urls[name] = url
-		byPath[url] = file{contentType: contentType, hash: hash, plain: content,
-			gzip: sync.OnceValue(func() []byte { return pack(content) })}
+		byPath[url] = f
 	}
 }
 
@@ -70,6 +78,18 @@ func pack(content []byte) []byte {
 		panic(err) // writing to memory does not fail
 	}
 	return packed.Bytes()
+}
+
+func unpack(content []byte) []byte {
+	r, err := gzip.NewReader(bytes.NewReader(content))
+	var plain []byte
+	if err == nil {
+		plain, err = io.ReadAll(r)
+	}
+	if err != nil {
+		panic(err) // the file is embedded whole
+	}
+	return plain
 }
 
 // URL is the address of a file. A name that does not exist is a mistake of the
@@ -103,11 +123,12 @@ func Serve(w http.ResponseWriter, r *http.Request) bool {
 		w.WriteHeader(http.StatusNotModified)
 		return true
 	}
-	body := f.plain
+	form := f.plain
 	if packed {
 		h.Set("Content-Encoding", "gzip")
-		body = f.gzip()
+		form = f.gzip
 	}
+	body := form()
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(body) // an error means that the browser left

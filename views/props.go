@@ -56,13 +56,22 @@ type FieldError struct {
 	Field, Label, Detail string
 }
 
+// PasswordRules is what a new password is held against, as far as a page says
+// it while the password is typed.
+type PasswordRules struct {
+	MinLength      int // characters
+	MinScore       int // zxcvbn, 0 to 4
+	RequireClasses bool
+	Product        string // counts for nothing, as the own address does
+}
+
 // SetupProps is the page that creates the first admin.
 type SetupProps struct {
 	Page
-	Token     string // of the first-run link
-	Email     string // as typed before
-	MinLength int    // characters of a password
-	Invalid   bool   // the link is used up or too old: no form, only what to do
+	Token   string // of the first-run link
+	Email   string // as typed before
+	Rules   PasswordRules
+	Invalid bool // the link is used up or too old: no form, only what to do
 }
 
 // LoginProps is the page that asks for e-mail and password.
@@ -88,10 +97,10 @@ type SecondFactorProps struct {
 // SetPasswordProps is the page behind a one-time password link.
 type SetPasswordProps struct {
 	Page
-	Token     string
-	Email     string // whose password it is
-	MinLength int
-	Invalid   bool // the link is used up or too old: no form, only what to do
+	Token   string
+	Email   string // whose password it is
+	Rules   PasswordRules
+	Invalid bool // the link is used up or too old: no form, only what to do
 }
 
 // OverviewProps is the first page after signing in.
@@ -227,7 +236,7 @@ type AccountProps struct {
 	Permissions []string
 	MFAEnabled  bool
 	CreatedAt   time.Time // the zero time is not shown
-	MinLength   int       // characters of a new password
+	Rules       PasswordRules
 }
 
 // SessionsProps is the devices that a person is signed in on.

@@ -42,7 +42,7 @@ func pages() map[string]templ.Component {
 		{ID: "2", ExpiresAt: &before}, {ID: "3", RevokedAt: &before}, {ID: "4"}}
 	form := APIKeyForm{Name: hostile, ExpiresInDays: "90", Scopes: []ScopeGroup{{Resource: "sites", Label: "Sites", Options: []ScopeOption{{Value: "sites:read", Label: "Read", Checked: true}}}}}
 	return map[string]templ.Component{
-		"setup":                 Setup(SetupProps{Page: out, Token: hostile, MinLength: 15}),
+		"setup":                 Setup(SetupProps{Page: out, Token: hostile, Rules: PasswordRules{MinLength: 15, MinScore: 3, Product: hostile}}),
 		"setup refused":         Setup(SetupProps{Page: refused(out, "email", "password", "password_confirm"), Email: hostile}),
 		"setup over":            Setup(SetupProps{Page: out, Invalid: true}),
 		"login":                 Login(LoginProps{Page: out, Email: hostile, Next: hostile}),
@@ -50,7 +50,7 @@ func pages() map[string]templ.Component {
 		"second factor":         SecondFactor(SecondFactorProps{Page: out, Next: hostile}),
 		"second factor refused": SecondFactor(SecondFactorProps{Page: refused(out, "code"), Method: MethodTOTP}),
 		"backup code refused":   SecondFactor(SecondFactorProps{Page: refused(out, "code"), Method: MethodBackupCode}),
-		"set password":          SetPassword(SetPasswordProps{Page: out, Token: hostile, Email: hostile, MinLength: 12}),
+		"set password":          SetPassword(SetPasswordProps{Page: out, Token: hostile, Email: hostile, Rules: PasswordRules{MinLength: 12, RequireClasses: true}}),
 		"set password refused":  SetPassword(SetPasswordProps{Page: refused(out, "password", "password_confirm")}),
 		"set password over":     SetPassword(SetPasswordProps{Page: out, Invalid: true}),
 		"overview":              Overview(OverviewProps{Page: in, MFAEnabled: true, BackupCodesRemaining: 2, ActiveAPIKeys: 1, Recent: events}),
@@ -65,7 +65,7 @@ func pages() map[string]templ.Component {
 		"audit refused":         Audit(AuditProps{Page: refused(in, "event_type", "severity", "success", "email", "ip", "since", "until", "q"), Filter: AuditFilter{IP: hostile}}),
 		"event":                 AuditEvent(AuditEventProps{Page: in, Event: event, UserAgent: hostile, Details: []KeyValue{{hostile, hostile}}}),
 		"account":               Account(AccountProps{Page: in, Permissions: []string{"audit:read"}, CreatedAt: now, MFAEnabled: true}),
-		"account refused":       Account(AccountProps{Page: refused(in, "current_password", "password", "password_confirm"), MinLength: 15}),
+		"account refused":       Account(AccountProps{Page: refused(in, "current_password", "password", "password_confirm"), Rules: PasswordRules{MinLength: 15, MinScore: 3, Product: hostile}}),
 		"sessions":              Sessions(SessionsProps{Page: in, Sessions: []SessionRow{{ID: "1", Device: hostile, IP: "192.0.2.1", CreatedAt: before, LastSeenAt: now, Current: true, Kind: "browser"}, {ID: "2", Kind: "api"}}}),
 		"sessions alone":        Sessions(SessionsProps{Page: in, Sessions: []SessionRow{{ID: "1", Current: true}}}),
 		"mfa":                   MFA(MFAProps{Page: must}),

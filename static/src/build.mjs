@@ -1,8 +1,9 @@
 // Builds static/app.css and views/icons.go from Tabler: the stylesheet purged to
 // the classes that the views use, with our own rules behind it, and the icons
-// that the views name. Run it with `npm install && npm run build` in this
+// that the views name. static/zxcvbn.js.gz is zxcvbn as it is, packed. Run it with `npm install && npm run build` in this
 // folder after a view got a class or an icon that is new to it.
 import { readFileSync, writeFileSync, readdirSync } from 'node:fs'
+import { gzipSync } from 'node:zlib'
 import { PurgeCSS } from 'purgecss'
 import postcss from 'postcss'
 import { transform } from 'lightningcss'
@@ -23,7 +24,7 @@ const withoutSwitches = {
 
 const source = readFileSync('node_modules/@tabler/core/dist/css/tabler.css', 'utf8')
 const [purged] = await new PurgeCSS().purge({
-  content: [...templates, '../app.js'],
+  content: [...templates, '../app.js', '../strength.js'],
   css: [{ raw: postcss([withoutSwitches]).process(source, { from: undefined }).css }],
   variables: true,
   keyframes: true,
@@ -49,4 +50,10 @@ for (const name of names) {
   go += `\t"${name}":${' '.repeat(widest - name.length + 1)}\`${shapes}\`,\n`
 }
 writeFileSync(views + 'icons.go', go + '}\n')
-console.log(`app.css ${(code.length / 1024).toFixed(1)} KiB, ${names.length} icons`)
+// A browser's tools would ask for the map, which is not served.
+const zxcvbn = readFileSync('node_modules/zxcvbn/dist/zxcvbn.js', 'utf8').replace(/\n\/\/# sourceMappingURL=.*\s*$/, '\n')
+const license = '/*! zxcvbn 4.4.2 (MIT, Dan Wheeler and Dropbox, Inc.); see NOTICE. */\n'
+const packed = gzipSync(license + zxcvbn, { level: 9 })
+writeFileSync('../zxcvbn.js.gz', packed)
+
+console.log(`app.css ${(code.length / 1024).toFixed(1)} KiB, ${names.length} icons, zxcvbn.js.gz ${(packed.length / 1024).toFixed(1)} KiB`)
