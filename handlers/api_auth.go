@@ -30,6 +30,7 @@ func (s *Server) tokens(in security.SignIn) (tokensJSON, error) {
 }
 
 func (s *Server) answerTokens(c echo.Context, in security.SignIn) error {
+	s.device.write(c, in.Device)
 	tokens, err := s.tokens(in)
 	if err != nil {
 		return err
@@ -49,7 +50,7 @@ func (s *Server) apiLogin(c echo.Context) error {
 	if err := required(field{"email", body.Email}, field{"password", body.Password.Reveal()}); err != nil {
 		return err
 	}
-	in, err := s.service.Login(c.Request().Context(), request(c), session.API, body.Email, body.Password)
+	in, err := s.service.Login(c.Request().Context(), s.request(c), session.API, body.Email, body.Password)
 	if err != nil {
 		return err
 	}
@@ -77,7 +78,7 @@ func (s *Server) apiSecondFactor(c echo.Context) error {
 	if err := required(field{"mfa_token", body.MFAToken.Reveal()}, field{"method", body.Method}, field{"code", body.Code}); err != nil {
 		return err
 	}
-	in, err := s.service.SecondFactor(c.Request().Context(), request(c), session.API, body.MFAToken, body.Method, body.Code)
+	in, err := s.service.SecondFactor(c.Request().Context(), s.request(c), session.API, body.MFAToken, body.Method, body.Code)
 	if err != nil {
 		return err
 	}
@@ -95,7 +96,7 @@ func (s *Server) apiRefresh(c echo.Context) error {
 	if err := required(field{"refresh_token", body.RefreshToken.Reveal()}); err != nil {
 		return err
 	}
-	in, err := s.service.Refresh(c.Request().Context(), request(c), body.RefreshToken)
+	in, err := s.service.Refresh(c.Request().Context(), s.request(c), body.RefreshToken)
 	if err != nil {
 		return err
 	}

@@ -93,6 +93,42 @@ func (s *Server) apiMFA(c echo.Context) error {
 	return c.JSON(http.StatusOK, answer)
 }
 
+// apiRenewBackupCodes makes ten new backup codes: POST /mfa/backup-codes.
+func (s *Server) apiRenewBackupCodes(c echo.Context) error {
+	if err := decodeNoBody(c); err != nil {
+		return err
+	}
+	codes, err := s.service.RenewBackupCodes(c.Request().Context(), caller(c), nonceHeader(c))
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, struct {
+		BackupCodes []string `json:"backup_codes"`
+	}{groupCodes(codes)})
+}
+
+// apiDisableMFA removes every second factor: DELETE /mfa.
+func (s *Server) apiDisableMFA(c echo.Context) error {
+	if err := decodeNoBody(c); err != nil {
+		return err
+	}
+	if err := s.service.DisableMFA(c.Request().Context(), caller(c), nonceHeader(c)); err != nil {
+		return err
+	}
+	return c.NoContent(http.StatusNoContent)
+}
+
+// apiRemoveFactor removes one: DELETE /mfa/factors/{id}.
+func (s *Server) apiRemoveFactor(c echo.Context) error {
+	if err := decodeNoBody(c); err != nil {
+		return err
+	}
+	if err := s.service.RemoveFactor(c.Request().Context(), caller(c), nonceHeader(c), c.Param("id")); err != nil {
+		return err
+	}
+	return c.NoContent(http.StatusNoContent)
+}
+
 // apiBeginTOTP starts the enrollment of an authenticator app: POST /mfa/totp.
 func (s *Server) apiBeginTOTP(c echo.Context) error {
 	var body struct {

@@ -38,6 +38,7 @@ type Server struct {
 	service  *security.Service
 	site     Site
 	sessions sessionStore
+	device   deviceCookie
 	csrf     csrf
 	now      func() time.Time
 	log      *slog.Logger
@@ -60,7 +61,7 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{service: o.Service, site: site, sessions: sessionStore{secure: site.HTTPS()}, now: o.Now, log: o.Log,
+	s := &Server{service: o.Service, site: site, sessions: sessionStore{secure: site.HTTPS()}, device: deviceCookie{secure: site.HTTPS()}, now: o.Now, log: o.Log,
 		csrf: newCSRF(o.Service.MAC, o.Rand, site), echo: echo.New()}
 	s.echo.HTTPErrorHandler = ErrorHandler(s.pageProblem, o.Log)
 	s.echo.Use(Base(BaseOptions{Site: site, TrustedProxies: o.TrustedProxies, Now: o.Now, Rand: o.Rand, Log: o.Log})...)
@@ -98,7 +99,11 @@ func (s *Server) page(c echo.Context, title, active string) views.Page {
 	p := views.Page{Title: title, Active: active, CSRF: s.formToken(c), RequestID: RequestIDFrom(c.Request().Context()), Now: s.now()}
 	if who := caller(c); who.User.ID != "" {
 		p.User = &views.Viewer{Email: who.User.Email, Role: who.User.Role, EnrollmentRequired: who.EnrollmentRequired,
-			CanReadAudit: who.Reach(rbac.AuditRead) == rbac.All}
+			CanReadAudit: who.Reach(rbac.AuditRead) == rbac.All, CanReadUsers: who.Reach(rbac.UsersRead) == rbac.All}
+		if who.Session.NewDevice {
+			p.NewDevice = true
+			s.service.NewDeviceShown(c.Request().Context(), who)
+		}
 	}
 	return p
 }

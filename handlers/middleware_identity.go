@@ -23,9 +23,9 @@ func caller(c echo.Context) security.Caller {
 }
 
 // request is what package security is told of the call.
-func request(c echo.Context) security.Request {
+func (s *Server) request(c echo.Context) security.Request {
 	method := c.Request().Method
-	return security.Request{IP: ClientIP(c), UserAgent: c.Request().UserAgent(), ID: RequestIDFrom(c.Request().Context()),
+	return security.Request{IP: ClientIP(c), UserAgent: c.Request().UserAgent(), ID: RequestIDFrom(c.Request().Context()), Device: s.device.read(c),
 		Route: method + " " + c.Path(), Change: method != http.MethodGet && method != http.MethodHead}
 }
 
@@ -42,7 +42,7 @@ func (s *Server) guardAPI(r route) echo.HandlerFunc {
 		if err != nil {
 			return err
 		}
-		who, err := s.service.IdentifyBearer(c.Request().Context(), request(c), token)
+		who, err := s.service.IdentifyBearer(c.Request().Context(), s.request(c), token)
 		if err != nil {
 			return err
 		}
@@ -69,7 +69,7 @@ func (s *Server) guardPage(r route) echo.HandlerFunc {
 		if r.access == public {
 			return r.handle(c)
 		}
-		who, err := s.service.IdentifyCookie(c.Request().Context(), request(c), s.cookie(c))
+		who, err := s.service.IdentifyCookie(c.Request().Context(), s.request(c), s.cookie(c))
 		if secerr.Is(err, secerr.Unauthenticated) {
 			return c.Redirect(http.StatusSeeOther, loginURL(c.Request()))
 		}
@@ -91,7 +91,7 @@ func (s *Server) forged(c echo.Context, err error) error {
 		return err
 	}
 	ctx := c.Request().Context()
-	who, identityErr := s.service.IdentifyCookie(ctx, request(c), s.cookie(c))
+	who, identityErr := s.service.IdentifyCookie(ctx, s.request(c), s.cookie(c))
 	if identityErr != nil {
 		return err
 	}

@@ -67,7 +67,11 @@ func (s *Server) submitChangePassword(c echo.Context) error {
 
 // pageMFA shows the second factor, or the enrollment under way.
 func (s *Server) pageMFA(c echo.Context) error {
-	return s.renderMFA(c, http.StatusOK, s.page(c, "Second factor", views.MenuMFA))
+	page := s.page(c, "Second factor", views.MenuMFA)
+	if c.QueryParam("done") == "removed" {
+		page.Notice = "It is removed, and you are signed out everywhere else."
+	}
+	return s.renderMFA(c, http.StatusOK, page)
 }
 
 func (s *Server) renderMFA(c echo.Context, status int, page views.Page) error {
@@ -76,9 +80,9 @@ func (s *Server) renderMFA(c echo.Context, status int, page views.Page) error {
 	if err != nil {
 		return err
 	}
-	props := views.MFAProps{Page: page, Enabled: len(state.Factors) > 0, BackupCodesRemaining: state.BackupCodesLeft}
+	props := views.MFAProps{Page: page, Enabled: len(state.Factors) > 0 && !who.User.Reenroll, Reenroll: who.User.Reenroll, BackupCodesRemaining: state.BackupCodesLeft}
 	for _, f := range state.Factors {
-		props.Factors = append(props.Factors, views.FactorRow{Name: f.Name, Kind: f.Kind, CreatedAt: f.CreatedAt, LastUsedAt: f.LastUsedAt})
+		props.Factors = append(props.Factors, views.FactorRow{ID: f.ID, Name: f.Name, Kind: f.Kind, CreatedAt: f.CreatedAt, LastUsedAt: f.LastUsedAt})
 	}
 	if !props.Enabled {
 		pending, err := s.service.PendingTOTP(ctx, who)
@@ -119,8 +123,14 @@ func (s *Server) submitVerifyTOTP(c echo.Context) error {
 	who := caller(c)
 	who.User, who.EnrollmentRequired = enrolled.SignIn.User, false
 	c.Set(callerKey, who)
-	return s.render(c, http.StatusOK, views.BackupCodes(views.BackupCodesProps{
-		Page: s.page(c, "Backup codes", views.MenuMFA), Codes: groupCodes(enrolled.BackupCodes)}))
+	return s.renderBackupCodes(c, "Your second factor is on.", enrolled.BackupCodes)
+}
+
+// renderBackupCodes shows new backup codes, this once.
+func (s *Server) renderBackupCodes(c echo.Context, notice string, codes []secret.Text) error {
+	page := s.page(c, "Backup codes", views.MenuMFA)
+	page.Notice = notice
+	return s.render(c, http.StatusOK, views.BackupCodes(views.BackupCodesProps{Page: page, Codes: groupCodes(codes)}))
 }
 
 // groupCodes writes backup codes as people copy them.

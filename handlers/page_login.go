@@ -25,13 +25,15 @@ func (s *Server) pageLogin(c echo.Context) error {
 		page.Notice = "You are signed out."
 	case "password-set":
 		page.Notice = "Your password is set. Sign in with it."
+	case "wrong-proofs":
+		page.Problem = "That was wrong too often, so you are signed out. Sign in again."
 	}
 	return s.render(c, http.StatusOK, views.Login(views.LoginProps{Page: page, Next: next}))
 }
 
 // isSignedIn reports whether the browser holds a session that counts.
 func (s *Server) isSignedIn(c echo.Context) (bool, error) {
-	_, err := s.service.IdentifyCookie(c.Request().Context(), request(c), s.cookie(c))
+	_, err := s.service.IdentifyCookie(c.Request().Context(), s.request(c), s.cookie(c))
 	if secerr.Is(err, secerr.Unauthenticated) {
 		return false, nil
 	}
@@ -54,7 +56,7 @@ func (s *Server) submitLogin(c echo.Context) error {
 	email, next := form.One("email"), safeNext(form.One("next"))
 	if err = required(field{"email", email}, field{"password", form.One("password")}); err == nil {
 		var in security.SignIn
-		in, err = s.service.Login(c.Request().Context(), request(c), session.Browser, email, secret.NewText(form.One("password")))
+		in, err = s.service.Login(c.Request().Context(), s.request(c), session.Browser, email, secret.NewText(form.One("password")))
 		if err == nil {
 			return s.signedIn(c, in, next)
 		}
@@ -70,12 +72,13 @@ func (s *Server) submitLogin(c echo.Context) error {
 // signedIn hands out the cookie of a step of the sign-in and goes to the next
 // one.
 func (s *Server) signedIn(c echo.Context, in security.SignIn, next string) error {
-	if err := s.service.Supersede(c.Request().Context(), request(c), s.cookie(c)); err != nil {
+	if err := s.service.Supersede(c.Request().Context(), s.request(c), s.cookie(c)); err != nil {
 		return err
 	}
 	if err := s.setCookie(c, in.Secret); err != nil {
 		return err
 	}
+	s.device.write(c, in.Device)
 	switch {
 	case in.SecondFactorAwaited():
 		return c.Redirect(http.StatusSeeOther, withNext("/login/mfa", next))
@@ -113,7 +116,7 @@ func (s *Server) submitSecondFactor(c echo.Context) error {
 	method, code, next := form.One("method"), form.One("code"), safeNext(form.One("next"))
 	if err = required(field{"code", code}); err == nil {
 		var in security.SignIn
-		in, err = s.service.SecondFactor(c.Request().Context(), request(c), session.Browser, s.cookie(c), method, code)
+		in, err = s.service.SecondFactor(c.Request().Context(), s.request(c), session.Browser, s.cookie(c), method, code)
 		if err == nil {
 			return s.signedIn(c, in, next)
 		}

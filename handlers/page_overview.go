@@ -16,7 +16,15 @@ func (s *Server) pageOverview(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.render(c, http.StatusOK, views.Overview(views.OverviewProps{
+	devices, err := s.service.NewDevices(c.Request().Context(), who)
+	if err != nil {
+		return err
+	}
+	var rows []views.DeviceRow
+	for _, d := range devices {
+		rows = append(rows, views.DeviceRow{Name: d.Name, IP: d.IPAddress, FirstSeenAt: d.FirstSeenAt})
+	}
+	return s.render(c, http.StatusOK, views.Overview(views.OverviewProps{NewDevices: rows,
 		Page: s.page(c, "Overview", views.MenuOverview), MFAEnabled: who.User.MFAEnabled, BackupCodesRemaining: o.BackupCodes,
 		ActiveAPIKeys: o.Keys, Sessions: o.Sessions, Warnings: o.Warnings, Criticals: o.Criticals, Recent: eventRows(o.Latest)}))
 }

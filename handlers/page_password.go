@@ -34,7 +34,7 @@ func (s *Server) submitSetPassword(c echo.Context) error {
 	}
 	token := secret.NewText(form.One("token"))
 	if err = newPasswordForm(form); err == nil {
-		err = s.service.SetPasswordByLink(c.Request().Context(), request(c), token, secret.NewText(form.One("password")))
+		err = s.service.SetPasswordByLink(c.Request().Context(), s.request(c), token, secret.NewText(form.One("password")))
 		if err == nil {
 			return c.Redirect(http.StatusSeeOther, "/login?done=password-set")
 		}

@@ -34,7 +34,7 @@ func (s *Server) submitSetup(c echo.Context) error {
 	token, email, pw := form.One("token"), form.One("email"), form.One("password")
 	if err = newPasswordForm(form, field{"email", email}); err == nil {
 		var in security.SignIn
-		in, err = s.service.Setup(c.Request().Context(), request(c), secret.NewText(token), email, secret.NewText(pw))
+		in, err = s.service.Setup(c.Request().Context(), s.request(c), secret.NewText(token), email, secret.NewText(pw))
 		if err == nil {
 			return s.signedIn(c, in, "/")
 		}

@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"net/http"
-	"strings"
 
 	"github.com/gorilla/sessions"
 	"github.com/labstack/echo/v4"
@@ -53,11 +52,10 @@ func (st sessionStore) Save(_ *http.Request, w http.ResponseWriter, session *ses
 	return nil
 }
 
-// cookie is the value of the session cookie, empty without one. A request with
-// a bearer has the identity of that bearer, so its cookie does not count. Other
-// schemes are for a proxy in front.
+// cookie is the value of the session cookie, empty without one or beside a
+// bearer.
 func (s *Server) cookie(c echo.Context) secret.Text {
-	if scheme, _, _ := strings.Cut(c.Request().Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
+	if hasBearer(c.Request()) {
 		return secret.Text{}
 	}
 	session, err := s.sessions.Get(c.Request(), s.sessions.cookieName())

@@ -21,8 +21,9 @@ type Request struct {
 	IP        netip.Addr
 	UserAgent string
 	ID        string
-	Route     string // method and pattern, never the raw path
-	Change    bool   // the method may change something
+	Device    secret.Text // the cookie of the device, if it sent one
+	Route     string      // method and pattern, never the raw path
+	Change    bool        // the method may change something
 }
 
 func (r Request) actor() audit.Actor {

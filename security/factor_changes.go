@@ -6,6 +6,7 @@ import (
 	"patronus.internal/dashboard/security/audit"
 	"patronus.internal/dashboard/security/db"
 	"patronus.internal/dashboard/security/mfa"
+	"patronus.internal/dashboard/security/outbox"
 	"patronus.internal/dashboard/security/secerr"
 	"patronus.internal/dashboard/security/secret"
 	"patronus.internal/dashboard/security/stepup"
@@ -47,7 +48,7 @@ func (s *Service) RemoveFactor(ctx context.Context, c Caller, nonce secret.Text,
 		if err := record(tx, c, audit.MFADisable, audit.Details{"factor_id": id, "factors_left": left}); err != nil {
 			return err
 		}
-		return endOthers(tx, c, "second_factor_removed")
+		return s.removed(tx, c)
 	})
 }
 
@@ -72,12 +73,21 @@ func (s *Service) withoutFactors(tx *db.Tx, c Caller, details audit.Details) err
 	if err := record(tx, c, audit.MFADisable, details); err != nil {
 		return err
 	}
+	return s.removed(tx, c)
+}
+
+// removed ends the caller's other sessions, and tells them by mail.
+func (s *Service) removed(tx *db.Tx, c Caller) error {
+	if err := s.post(tx, outbox.FactorsRemoved, c.User.Email, nil, noticeLifetime); err != nil {
+		return err
+	}
 	return endOthers(tx, c, "second_factor_removed")
 }
 
 // changeFactors spends the nonce of a change to the caller's second factors and
 // makes the change.
 func (s *Service) changeFactors(ctx context.Context, c Caller, action stepup.Action, nonce secret.Text, do func(*db.Tx) error) error {
+	defer s.deliverSoon()
 	return s.change(ctx, c, func(tx *db.Tx) error {
 		if err := stepup.Spend(tx, c.holder(), action, nonce); err != nil {
 			return err

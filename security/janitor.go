@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"patronus.internal/dashboard/security/db"
+	"patronus.internal/dashboard/security/device"
+	"patronus.internal/dashboard/security/outbox"
 	"patronus.internal/dashboard/security/revocation"
 )
 
@@ -37,8 +39,10 @@ const keptAfterEnd = 30 * 24 * time.Hour
 // long behind it.
 func (s *Service) sweep(ctx context.Context) error {
 	return s.commit(ctx, func(tx *db.Tx) error {
-		if err := revocation.DeleteExpired(tx, 500); err != nil {
-			return err
+		for _, expired := range []func(*db.Tx, int) error{revocation.DeleteExpired, device.DeleteExpired, outbox.DeleteDone} {
+			if err := expired(tx, 500); err != nil {
+				return err
+			}
 		}
 		now, long := db.Micros(tx.Now()), db.Micros(tx.Now().Add(-keptAfterEnd))
 		for _, statement := range []struct {

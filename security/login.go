@@ -28,6 +28,9 @@ type SignIn struct {
 	Secret secret.Text
 	// Methods are the second factors that would do, when one is awaited.
 	Methods []string
+	// Device is the cookie by which this device is known from now on; empty
+	// while a second factor is awaited.
+	Device secret.Text
 	// EnrollmentRequired is set when a second factor must be enrolled first.
 	EnrollmentRequired bool
 
@@ -92,6 +95,7 @@ func (s *Service) Login(ctx context.Context, req Request, kind session.Kind, ema
 	if err != nil {
 		return SignIn{}, err
 	}
+	s.deliverSoon()
 	return in, nil
 }
 
@@ -161,6 +165,9 @@ func (s *Service) completeSignIn(tx *db.Tx, req Request, kind session.Kind, u us
 	if err := audit.Append(tx, audit.Event{Type: t, Success: true, Actor: actor, Details: details}); err != nil {
 		return SignIn{}, err
 	}
+	if err := s.noteDevice(tx, req, &in); err != nil {
+		return SignIn{}, err
+	}
 	ended, err := endBeyond(tx, u.ID, s.Policy().Sessions.MaxPerUser, "too_many_sessions")
 	if err != nil {
 		return SignIn{}, err
@@ -227,6 +234,7 @@ func (s *Service) SecondFactor(ctx context.Context, req Request, kind session.Ki
 	if err != nil {
 		return SignIn{}, err
 	}
+	s.deliverSoon()
 	return in, nil
 }
 

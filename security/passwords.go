@@ -5,6 +5,7 @@ import (
 
 	"patronus.internal/dashboard/security/audit"
 	"patronus.internal/dashboard/security/db"
+	"patronus.internal/dashboard/security/outbox"
 	"patronus.internal/dashboard/security/password"
 	"patronus.internal/dashboard/security/secerr"
 	"patronus.internal/dashboard/security/secret"
@@ -104,12 +105,17 @@ func (s *Service) ChangePassword(ctx context.Context, c Caller, current, next se
 	if err != nil {
 		return err
 	}
-	return s.change(ctx, c, func(tx *db.Tx) error {
+	err = s.change(ctx, c, func(tx *db.Tx) error {
 		if err := s.setPassword(tx, u, hash, c.Session.ID, c.actor()); err != nil {
+			return err
+		}
+		if err := s.post(tx, outbox.PasswordChanged, u.Email, nil, noticeLifetime); err != nil {
 			return err
 		}
 		return record(tx, c, audit.PasswordChange, audit.Details{"by": "owner"})
 	})
+	s.deliverSoon()
+	return err
 }
 
 // setPassword stores a new password in the place of the one that it was
@@ -144,10 +150,15 @@ func (s *Service) SetPasswordByLink(ctx context.Context, req Request, token, pw 
 	if err != nil {
 		return err
 	}
-	return s.commit(ctx, func(tx *db.Tx) error {
+	err = s.commit(ctx, func(tx *db.Tx) error {
 		purpose, err := user.SpendLink(tx, u.ID, token)
 		if err != nil {
 			return err
+		}
+		if purpose == user.Reset {
+			if err := s.post(tx, outbox.PasswordChanged, u.Email, nil, noticeLifetime); err != nil {
+				return err
+			}
 		}
 		actor := req.actor()
 		actor.UserID, actor.Email = u.ID, u.Email
@@ -157,4 +168,6 @@ func (s *Service) SetPasswordByLink(ctx context.Context, req Request, token, pw 
 		return audit.Append(tx, audit.Event{Type: audit.PasswordChange, Success: true, Actor: actor,
 			Details: audit.Details{"by": purpose}})
 	})
+	s.deliverSoon()
+	return err
 }

@@ -35,9 +35,11 @@ type Options struct {
 	// Hashing sets the cost of passwords; its zero value is the default of
 	// package password. Tests use a cheap one.
 	Hashing password.Options
-	Now     func() time.Time // default time.Now
-	Rand    io.Reader        // default crypto/rand
-	Log     *slog.Logger     // default slog.Default()
+	// Mail sends what is written to people; without it nothing is.
+	Mail Mailer
+	Now  func() time.Time // default time.Now
+	Rand io.Reader        // default crypto/rand
+	Log  *slog.Logger     // default slog.Default()
 }
 
 // Service is the whole of what the dashboard decides and stores. It is safe
@@ -54,6 +56,9 @@ type Service struct {
 	log       *slog.Logger
 
 	searching chan struct{} // a slot for each search under way
+
+	mailer Mailer
+	mailed chan struct{} // something was put in the outbox
 
 	policy atomic.Pointer[policy.Stored]
 	memory memory
@@ -92,6 +97,7 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 		db: store, keys: keys, keyFile: keyFile, hasher: password.NewHasher(o.Hashing), publicURL: o.PublicURL,
 		tokens: token.NewIssuer(keys, o.PublicURL.String(), o.Now),
 		now:    o.Now, rand: o.Rand, log: o.Log, searching: make(chan struct{}, searchSlots),
+		mailer: o.Mail, mailed: make(chan struct{}, 1),
 	}
 	s.memory.revoked, s.memory.generation = revocation.NewSet(), -1
 	if err := s.fresh(ctx); err != nil {

@@ -116,6 +116,9 @@ func (s *Service) confirm(ctx context.Context, c Caller, action stepup.Action, p
 			if err != nil {
 				return nil, err
 			}
+			if secerr.Is(refusal, secerr.RateLimited) {
+				return refusal, nil // the code was not looked at
+			}
 			if refusal != nil {
 				return s.wrongProof(tx, c, refusal)
 			}

@@ -29,6 +29,11 @@ func (s *Service) Users(ctx context.Context, email, after string, limit int) ([]
 	return user.List(s.db.Read(ctx), f)
 }
 
+// User returns one user, or secerr.NotFound.
+func (s *Service) User(ctx context.Context, id string) (user.User, error) {
+	return s.userNow(ctx, id)
+}
+
 // ListUsers is the command of the host that lists every user, oldest first. As
 // every command it is recorded: the list is personal data.
 func (s *Service) ListUsers(ctx context.Context) ([]user.User, error) {

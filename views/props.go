@@ -22,6 +22,7 @@ const (
 	MenuAPIKeys  = "api-keys"
 	MenuMFA      = "mfa"
 	MenuSessions = "sessions"
+	MenuUsers    = "users"
 	MenuAccount  = "account"
 )
 
@@ -36,6 +37,7 @@ type Page struct {
 	Problem   string       // one sentence on why the form was refused as a whole
 	Summary   []FieldError // refused fields, listed at the top and shown beside each field
 	Now       time.Time    // decides what has expired
+	NewDevice bool         // says that the account was not used from this browser before
 }
 
 // Viewer is the signed-in person as the layout shows them.
@@ -45,6 +47,7 @@ type Viewer struct {
 	// CanReadAudit says that the log shows everyone's events. Without it the
 	// same page shows the person's own.
 	CanReadAudit bool
+	CanReadUsers bool
 	// EnrollmentRequired leaves nothing in the menu but the second factor.
 	EnrollmentRequired bool
 }
@@ -103,6 +106,63 @@ type SetPasswordProps struct {
 	Invalid bool // the link is used up or too old: no form, only what to do
 }
 
+// ForgotProps is the page that asks for a link to a new password.
+type ForgotProps struct {
+	Page
+	Email     string // as typed before
+	SendsMail bool   // otherwise an admin makes the link
+	Asked     bool   // the answer, the same whether there is such an account
+}
+
+// ConfirmProps is the page before a critical operation.
+type ConfirmProps struct {
+	Page
+	Text       []string // what will happen, in sentences
+	Button     string   // what to do, in a few words
+	Path       string   // where the form goes
+	Back       string   // where to go instead
+	CodeNeeded bool     // a second factor is enrolled
+}
+
+// UsersProps is the list of users.
+type UsersProps struct {
+	Page
+	Email     string    // the filter, as typed
+	Users     []UserRow // oldest first
+	NextURL   string    // empty on the last page
+	CanRevoke bool      // may sign others out
+	CanWrite  bool      // may change others
+}
+
+// UserProps is one user.
+type UserProps struct {
+	Page
+	User                UserRow
+	CanRevoke, CanWrite bool
+}
+
+// UserRow is one user in the list.
+type UserRow struct {
+	ID, Email, Role     string
+	Enabled, MFAEnabled bool
+	Reenroll            bool // a new second factor is demanded
+	CreatedAt           time.Time
+	LastLoginAt         *time.Time // nil: never
+}
+
+// ResetLinkProps shows a link to a new password, the only time that it can be.
+type ResetLinkProps struct {
+	Page
+	Link secret.Text
+	Back string
+}
+
+// DeviceRow is a browser or program that signed in as the person.
+type DeviceRow struct {
+	Name, IP    string
+	FirstSeenAt time.Time
+}
+
 // OverviewProps is the first page after signing in.
 type OverviewProps struct {
 	Page
@@ -113,6 +173,7 @@ type OverviewProps struct {
 	Warnings             int // events of the last 24 h that the viewer may read
 	Criticals            int
 	Recent               []EventRow // newest first
+	NewDevices           []DeviceRow
 }
 
 // APIKeysProps is the list of a person's keys and the form that makes one.
@@ -258,6 +319,7 @@ type SessionRow struct {
 type MFAProps struct {
 	Page
 	Enabled              bool
+	Reenroll             bool // a new one is demanded; the old one signs in until then
 	Factors              []FactorRow
 	BackupCodesRemaining int
 	Enrollment           *Enrollment
@@ -265,6 +327,7 @@ type MFAProps struct {
 
 // FactorRow is one second factor in the list.
 type FactorRow struct {
+	ID         string
 	Name       string
 	Kind       string // "totp" or "passkey"
 	CreatedAt  time.Time

@@ -25,7 +25,7 @@ const hostile = `"><script>alert(1)</script>'&` + "`javascript:x"
 func pages() map[string]templ.Component {
 	out := Page{Title: "Title", CSRF: "token", RequestID: "id", Now: now}
 	in := out
-	in.User = &Viewer{Email: hostile, Role: "admin", CanReadAudit: true}
+	in.User = &Viewer{Email: hostile, Role: "admin", CanReadAudit: true, CanReadUsers: true}
 	must := out
 	must.User = &Viewer{Email: "a@example.org", Role: "admin", EnrollmentRequired: true}
 	refused := func(p Page, fields ...string) Page {
@@ -41,7 +41,24 @@ func pages() map[string]templ.Component {
 	keys := []APIKeyRow{{ID: "1", Name: hostile, Prefix: "pk_12345678", Scopes: []string{"sites:read"}, CreatedAt: now, ExpiresAt: &later, LastUsedAt: &before, LastUsedIP: "192.0.2.1"},
 		{ID: "2", ExpiresAt: &before}, {ID: "3", RevokedAt: &before}, {ID: "4"}}
 	form := APIKeyForm{Name: hostile, ExpiresInDays: "90", Scopes: []ScopeGroup{{Resource: "sites", Label: "Sites", Options: []ScopeOption{{Value: "sites:read", Label: "Read", Checked: true}}}}}
+	users := []UserRow{{ID: "1", Email: hostile, Role: "admin", Enabled: true, MFAEnabled: true, CreatedAt: now, LastLoginAt: &before}, {ID: "2"}, {ID: "3", Reenroll: true}}
+	fresh := in
+	fresh.NewDevice = true
 	return map[string]templ.Component{
+		"forgot":                Forgot(ForgotProps{Page: out, SendsMail: true}),
+		"forgot without mail":   Forgot(ForgotProps{Page: out}),
+		"forgot refused":        Forgot(ForgotProps{Page: refused(out, "email"), Email: hostile}),
+		"forgot asked":          Forgot(ForgotProps{Page: out, Email: hostile, SendsMail: true, Asked: true}),
+		"forgot recorded":       Forgot(ForgotProps{Page: out, Asked: true}),
+		"confirm":               Confirm(ConfirmProps{Page: in, Text: []string{hostile}, Button: hostile, Path: "/x", Back: "/y", CodeNeeded: true}),
+		"confirm refused":       Confirm(ConfirmProps{Page: refused(in, "password"), Path: "/x", Back: "/y"}),
+		"users":                 Users(UsersProps{Page: in, Email: hostile, Users: users, NextURL: "/users?cursor=x", CanRevoke: true, CanWrite: true}),
+		"users refused":         Users(UsersProps{Page: refused(in, "email")}),
+		"user":                  User(UserProps{Page: in, User: users[0], CanRevoke: true, CanWrite: true}),
+		"user disabled":         User(UserProps{Page: in, User: users[1]}),
+		"reset link":            ResetLink(ResetLinkProps{Page: in, Link: secret.NewText("http://localhost/reset-password?token=x"), Back: "/users/1"}),
+		"new devices":           Overview(OverviewProps{Page: fresh, NewDevices: []DeviceRow{{Name: hostile, IP: "192.0.2.1", FirstSeenAt: now}, {}}}),
+		"mfa anew":              MFA(MFAProps{Page: must, Reenroll: true}),
 		"setup":                 Setup(SetupProps{Page: out, Token: hostile, Rules: PasswordRules{MinLength: 15, MinScore: 3, Product: hostile}}),
 		"setup refused":         Setup(SetupProps{Page: refused(out, "email", "password", "password_confirm"), Email: hostile}),
 		"setup over":            Setup(SetupProps{Page: out, Invalid: true}),

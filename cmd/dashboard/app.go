@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"golang.org/x/net/netutil"
@@ -60,6 +61,10 @@ func NewApp(ctx context.Context, settings *Settings, std streams) (app *App, err
 	if _, err := settings.publicURL(settings.Listen); err != nil {
 		return nil, err
 	}
+	mailer, err := settings.mailer()
+	if err != nil {
+		return nil, err
+	}
 	log := settings.logger(std.err)
 	certificates, err := settings.certificates(log)
 	if err != nil {
@@ -80,7 +85,7 @@ func NewApp(ctx context.Context, settings *Settings, std streams) (app *App, err
 	if app.public, err = settings.publicURL(app.listener.Addr().String()); err != nil {
 		return app, err
 	}
-	app.service, err = security.Open(ctx, security.Options{DataDir: settings.DataDir, PublicURL: app.public, Log: app.log})
+	app.service, err = security.Open(ctx, security.Options{DataDir: settings.DataDir, PublicURL: app.public, Mail: mailer, Log: app.log})
 	if err != nil {
 		return app, err
 	}
@@ -123,11 +128,9 @@ func (a *App) Run(ctx context.Context) error {
 		return errors.Join(err, a.Close(ctx))
 	}
 	maintenance, stopMaintenance := context.WithCancel(ctx)
-	maintained := make(chan struct{})
-	go func() {
-		defer close(maintained)
-		a.service.Maintain(maintenance)
-	}()
+	var maintained sync.WaitGroup
+	maintained.Go(func() { a.service.Maintain(maintenance) })
+	maintained.Go(func() { a.service.Deliver(maintenance) })
 	served := make(chan error, 1)
 	go func() { served <- a.server.Serve(a.listener) }()
 	fmt.Fprintf(a.std.out, "listening on %s://%s\n", a.scheme, a.listener.Addr())
@@ -142,7 +145,7 @@ func (a *App) Run(ctx context.Context) error {
 		err = nil
 	}
 	stopMaintenance()
-	<-maintained
+	maintained.Wait()
 	return errors.Join(err, a.Close(context.WithoutCancel(ctx)))
 }
 

@@ -43,6 +43,8 @@ type Settings struct {
 	TLSCert           string   `name:"tls-cert" help:"Certificate file (PEM); read again when it changes."`
 	TLSKey            string   `name:"tls-key" help:"Key file (PEM) of the certificate."`
 	InsecureHTTP      bool     `name:"insecure-http" help:"Allow plain http on an address that others can reach."`
+	SMTPURL           string   `name:"smtp-url" help:"Mail server for links and notices, smtp://user:password@host or smtps://…; without it an admin makes reset links."`
+	MailFrom          string   `help:"Address that mail comes from."`
 	AdminEmail        string   `help:"Create this first admin on an empty database."`
 	AdminPasswordFile string   `help:"File with the password of the first admin."`
 	LogLevel          string   `default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`

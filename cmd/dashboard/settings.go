@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 
+	"patronus.internal/dashboard/security"
+	"patronus.internal/dashboard/security/mail"
 	"patronus.internal/dashboard/security/secret"
 )
 
@@ -66,6 +68,21 @@ func (s *Settings) checkTransport() error {
 		return nil
 	}
 	return usagef("--listen %s would send passwords in the clear to whoever can reach it. Give --tls-cert and --tls-key, or put a reverse proxy in front and name it with --trusted-proxies, or say --insecure-http", s.Listen)
+}
+
+// mailer is nil when no mail is sent.
+func (s *Settings) mailer() (security.Mailer, error) {
+	if s.SMTPURL == "" && s.MailFrom == "" {
+		return nil, nil
+	}
+	if s.SMTPURL == "" || s.MailFrom == "" {
+		return nil, usagef("--smtp-url and --mail-from go together")
+	}
+	parsed, err := mail.ParseSettings(s.SMTPURL, s.MailFrom)
+	if err != nil {
+		return nil, usagef("%v", err)
+	}
+	return mail.NewSender(parsed, mail.Options{})
 }
 
 // maxPasswordFile bounds what is read of a password from a file or a pipe, in

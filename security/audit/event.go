@@ -50,6 +50,7 @@ const (
 	Backup              Type = "backup"
 	KeyRotate           Type = "key_rotate"
 	SystemStart         Type = "system_start"
+	NewDevice           Type = "new_device" // a sign-in from one that the user did not use before
 )
 
 // Types lists every type in the order in which a filter offers them.
@@ -58,7 +59,7 @@ var Types = []Type{
 	APIKeyCreate, APIKeyRevoke, APIKeyUsage, PermissionGrant, PermissionRevoke,
 	AuthorizationFailed, PolicyChange, SuspiciousActivity, UserCreate, UserUpdate, UserDelete,
 	MFADisable, PasswordReset, SessionEnd, IPBlock, IPUnblock, AccountLock, AccountUnlock,
-	AuditPrune, DataExport, Consent, Backup, KeyRotate, SystemStart,
+	AuditPrune, DataExport, Consent, Backup, KeyRotate, SystemStart, NewDevice,
 }
 
 // Severity says how soon a person should look.

@@ -38,6 +38,7 @@ type Permission string
 const (
 	AuditRead     Permission = "audit:read"
 	UsersRead     Permission = "users:read"
+	UsersWrite    Permission = "users:write"
 	PoliciesRead  Permission = "policies:read"
 	PoliciesWrite Permission = "policies:write"
 	APIKeysRead   Permission = "api_keys:read"

@@ -56,6 +56,7 @@ type Session struct {
 	LastSeenAt time.Time
 	ExpiresAt  time.Time
 	EndedAt    *time.Time
+	NewDevice  bool // the first from its device, and no page has said so yet
 }
 
 // Alive reports whether the session counts now. idle is how long it may stay
@@ -103,7 +104,7 @@ func Create(tx *db.Tx, random io.Reader, n New) (Session, secret.Text, error) {
 	return s, token, nil
 }
 
-const columns = `id, user_id, kind, stage, amr, ip_address, user_agent, created_at_us, last_seen_at_us, expires_at_us, ended_at_us`
+const columns = `id, user_id, kind, stage, amr, ip_address, user_agent, created_at_us, last_seen_at_us, expires_at_us, ended_at_us, new_device`
 
 // BySecret returns the session whose client holds the secret, ended or not, or
 // secerr.NotFound.
@@ -148,6 +149,31 @@ func Renew(tx *db.Tx, random io.Reader, id string) (Session, secret.Text, error)
 		return Session{}, secret.Text{}, err
 	}
 	return renewed, token, nil
+}
+
+// Alike reports whether a user had another session from the same address with
+// the same program, begun after a time.
+func Alike(r db.Reader, s Session, since time.Time) (bool, error) {
+	var found bool
+	err := r.QueryRow(`SELECT EXISTS (SELECT 1 FROM sessions WHERE user_id = $1 AND id <> $2 AND stage = 'full'
+		AND ip_address = $3 AND user_agent = $4 AND created_at_us > $5)`, s.UserID, s.ID, s.IPAddress, s.UserAgent, db.Micros(since)).Scan(&found)
+	if err != nil {
+		return false, fmt.Errorf("session: look for one alike: %w", err)
+	}
+	return found, nil
+}
+
+// SetNewDevice notes that the session is the first from its device, or that a
+// page has said so.
+func SetNewDevice(tx *db.Tx, id string, is bool) error {
+	n := 0
+	if is {
+		n = 1
+	}
+	if _, err := tx.Exec("UPDATE sessions SET new_device = $1 WHERE id = $2", n, id); err != nil {
+		return fmt.Errorf("session: note a new device: %w", err)
+	}
+	return nil
 }
 
 // CountWrongProof counts a wrong proof of presence and returns how many there
@@ -267,7 +293,7 @@ func scan(row interface{ Scan(...any) error }) (Session, error) {
 		created, seen, expires int64
 		endedAt                sql.NullInt64
 	)
-	err := row.Scan(&s.ID, &s.UserID, &s.Kind, &s.Stage, &amr, &ip, &agent, &created, &seen, &expires, &endedAt)
+	err := row.Scan(&s.ID, &s.UserID, &s.Kind, &s.Stage, &amr, &ip, &agent, &created, &seen, &expires, &endedAt, &s.NewDevice)
 	if err != nil {
 		return Session{}, err
 	}

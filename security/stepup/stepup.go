@@ -28,10 +28,12 @@ const (
 	DeleteUser        Action = "users.delete"
 	ChangeRole        Action = "users.role"
 	WritePolicy       Action = "policies.write"
+	// ResetLink is of the pages alone: a link to another's password.
+	ResetLink Action = "users.reset_link"
 )
 
 var actions = []Action{RemoveFactor, RenewBackupCodes, DisableMFA, AllScopesKey, RevokeAllTokens,
-	ForceReenrollment, DeleteUser, ChangeRole, WritePolicy}
+	ForceReenrollment, DeleteUser, ChangeRole, WritePolicy, ResetLink}
 
 // ParseAction refuses an action that does not exist, naming the field.
 func ParseAction(s string) (Action, error) {

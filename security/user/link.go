@@ -12,8 +12,12 @@ import (
 	"patronus.internal/dashboard/security/secret"
 )
 
-// Invite is the purpose of a link that sets the first password of an account.
-const Invite = "invite"
+// The purposes of a link: it sets the first password of an account, or another
+// in the place of one that was forgotten.
+const (
+	Invite = "invite"
+	Reset  = "reset"
+)
 
 // IssueLink stores a one-time link and returns its token. Older links of the
 // user are dead: only the newest is good.

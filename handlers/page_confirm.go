@@ -1,0 +1,115 @@
+package handlers
+
+import (
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"patronus.internal/dashboard/security"
+	"patronus.internal/dashboard/security/secerr"
+	"patronus.internal/dashboard/security/secret"
+	"patronus.internal/dashboard/security/stepup"
+	"patronus.internal/dashboard/views"
+)
+
+// confirmation is a critical operation of the pages: one page says what it does
+// and asks for the password and a code, and its form does it.
+type confirmation struct {
+	action              stepup.Action
+	title, menu, button string
+	// about says in sentences what will happen, and where to go instead.
+	about func(c echo.Context) (text []string, back string, err error)
+	// do carries it out with the nonce and answers.
+	do func(c echo.Context, nonce secret.Text) error
+}
+
+// ask shows the page of a confirmation.
+func (s *Server) ask(what confirmation) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		return s.renderConfirm(c, http.StatusOK, s.page(c, what.title, what.menu), what)
+	}
+}
+
+func (s *Server) renderConfirm(c echo.Context, status int, page views.Page, what confirmation) error {
+	text, back, err := what.about(c)
+	if err != nil {
+		return err
+	}
+	return s.render(c, status, views.Confirm(views.ConfirmProps{Page: page, Text: text, Back: back, Button: what.button,
+		Path: c.Request().URL.Path, CodeNeeded: caller(c).User.MFAEnabled}))
+}
+
+// confirmed checks the proof, hands the browser the cookie of its renewed
+// session, and carries the operation out.
+func (s *Server) confirmed(what confirmation) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		form, err := parseForm(c)
+		if err != nil {
+			return err
+		}
+		done, err := s.service.Confirm(c.Request().Context(), caller(c), what.action,
+			security.Proof{Password: secret.NewText(form.One("password")), Code: form.One("code")})
+		if secerr.Is(err, secerr.TokenRevoked) {
+			if err := s.dropCookie(c); err != nil {
+				return err
+			}
+			return c.Redirect(http.StatusSeeOther, "/login?done=wrong-proofs")
+		}
+		if err != nil {
+			page := s.page(c, what.title, what.menu)
+			if secerr.Is(err, secerr.InvalidCredentials) {
+				page.Summary = append(page.Summary, views.FieldError{Field: "password", Label: fieldLabels["password"], Detail: "Type the password that you sign in with."})
+			}
+			status, err := s.formProblem(c, &page, err)
+			if err != nil {
+				return err
+			}
+			return s.renderConfirm(c, status, page, what)
+		}
+		if err := s.setCookie(c, done.Cookie); err != nil {
+			return err
+		}
+		c.Set(callerKey, done.Caller)
+		return what.do(c, done.Nonce)
+	}
+}
+
+// always is the about of an operation that needs no look at anything.
+func always(back string, text ...string) func(echo.Context) ([]string, string, error) {
+	return func(echo.Context) ([]string, string, error) { return text, back, nil }
+}
+
+func (s *Server) newBackupCodes() confirmation {
+	return confirmation{action: stepup.RenewBackupCodes, title: "New backup codes", menu: views.MenuMFA, button: "Make new codes",
+		about: always("/account/mfa", "You get ten new backup codes. They are shown once. The old ones stop working at once."),
+		do: func(c echo.Context, nonce secret.Text) error {
+			codes, err := s.service.RenewBackupCodes(c.Request().Context(), caller(c), nonce)
+			if err != nil {
+				return err
+			}
+			return s.renderBackupCodes(c, "Your old backup codes do not work any more.", codes)
+		}}
+}
+
+func (s *Server) turnOffMFA() confirmation {
+	return confirmation{action: stepup.DisableMFA, title: "Turn off the second factor", menu: views.MenuMFA, button: "Turn it off",
+		about: always("/account/mfa", "From then on your password alone signs you in. Your backup codes stop working, and you are signed out everywhere else.",
+			"Where your role must have a second factor, you are asked to set up a new one before anything else."),
+		do: func(c echo.Context, nonce secret.Text) error {
+			if err := s.service.DisableMFA(c.Request().Context(), caller(c), nonce); err != nil {
+				return err
+			}
+			return c.Redirect(http.StatusSeeOther, "/account/mfa?done=removed")
+		}}
+}
+
+func (s *Server) removeFactor() confirmation {
+	return confirmation{action: stepup.RemoveFactor, title: "Remove a second factor", menu: views.MenuMFA, button: "Remove it",
+		about: always("/account/mfa", "It does not sign you in any more, and you are signed out everywhere else. When it was your last one, your backup codes stop working too, and your password alone signs you in."),
+		do: func(c echo.Context, nonce secret.Text) error {
+			if err := s.service.RemoveFactor(c.Request().Context(), caller(c), nonce, c.Param("id")); err != nil {
+				return err
+			}
+			return c.Redirect(http.StatusSeeOther, "/account/mfa?done=removed")
+		}}
+}

@@ -1,0 +1,156 @@
+package handlers
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/labstack/echo/v4"
+
+	"patronus.internal/dashboard/security/rbac"
+	"patronus.internal/dashboard/security/secret"
+	"patronus.internal/dashboard/security/stepup"
+	"patronus.internal/dashboard/security/user"
+	"patronus.internal/dashboard/views"
+)
+
+// usersPerPage is how many users one page lists.
+const usersPerPage = 50
+
+// pageUsers lists the users, oldest first.
+func (s *Server) pageUsers(c echo.Context) error {
+	values, err := queryParams(c, "email", "cursor", "done", "count")
+	if err != nil {
+		return err
+	}
+	props := views.UsersProps{Page: s.page(c, "Users", views.MenuUsers), Email: values.Get("email"), CanRevoke: s.mayRevoke(c), CanWrite: s.mayWriteUsers(c)}
+	if n, err := strconv.ParseUint(values.Get("count"), 10, 32); err == nil {
+		switch values.Get("done") {
+		case "signed-out":
+			props.Notice = counted(n, "session ended", "sessions ended") + ". Everybody has to sign in again; you do not."
+		case "reenroll":
+			props.Notice = counted(n, "person has", "people have") + " to set up a new second factor."
+		}
+	}
+	after, err := decodeIDCursor(values.Get("cursor"))
+	if err != nil {
+		return err
+	}
+	users, next, err := s.service.Users(c.Request().Context(), values.Get("email"), after, usersPerPage)
+	status := http.StatusOK
+	if err != nil {
+		if status, err = s.formProblem(c, &props.Page, err); err != nil {
+			return err
+		}
+	}
+	for _, u := range users {
+		props.Users = append(props.Users, userRow(u))
+	}
+	if next != "" {
+		props.NextURL = pageURL("/users", values, "cursor", encodeIDCursor(next))
+	}
+	return s.render(c, status, views.Users(props))
+}
+
+func counted(n uint64, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.FormatUint(n, 10) + " " + many
+}
+
+func userRow(u user.User) views.UserRow {
+	return views.UserRow{ID: u.ID, Email: u.Email, Role: u.Role, Enabled: u.Enabled, MFAEnabled: u.MFAEnabled, Reenroll: u.Reenroll,
+		CreatedAt: u.CreatedAt, LastLoginAt: u.LastLoginAt}
+}
+
+func (s *Server) mayRevoke(c echo.Context) bool {
+	return caller(c).Reach(rbac.SessionsWrite) == rbac.All
+}
+func (s *Server) mayWriteUsers(c echo.Context) bool {
+	return caller(c).Reach(rbac.UsersWrite) == rbac.All
+}
+
+// pageUser shows one user and what an admin may do for them.
+func (s *Server) pageUser(c echo.Context) error {
+	u, err := s.service.User(c.Request().Context(), c.Param("id"))
+	if err != nil {
+		return err
+	}
+	page := s.page(c, u.Email, views.MenuUsers)
+	switch c.QueryParam("done") {
+	case "signed-out":
+		page.Notice = "They are signed out everywhere."
+	case "reenroll":
+		page.Notice = "At their next sign-in they set up a new second factor."
+	}
+	return s.render(c, http.StatusOK, views.User(views.UserProps{Page: page, User: userRow(u), CanRevoke: s.mayRevoke(c), CanWrite: s.mayWriteUsers(c)}))
+}
+
+// aboutUser names the user whom a confirmation is about.
+func (s *Server) aboutUser(text ...string) func(echo.Context) ([]string, string, error) {
+	return func(c echo.Context) ([]string, string, error) {
+		u, err := s.service.User(c.Request().Context(), c.Param("id"))
+		if err != nil {
+			return nil, "", err
+		}
+		return append([]string{"User: " + u.Email}, text...), "/users/" + u.ID, nil
+	}
+}
+
+func (s *Server) signOutUser() confirmation {
+	return confirmation{action: stepup.RevokeAllTokens, title: "Sign a user out", menu: views.MenuUsers, button: "Sign them out",
+		about: s.aboutUser("Every session and token of theirs ends at once. Their API keys go on working."),
+		do: func(c echo.Context, nonce secret.Text) error {
+			if _, err := s.service.RevokeAllTokens(c.Request().Context(), caller(c), nonce, c.Param("id"), ""); err != nil {
+				return err
+			}
+			return c.Redirect(http.StatusSeeOther, "/users/"+c.Param("id")+"?done=signed-out")
+		}}
+}
+
+func (s *Server) signOutEveryone() confirmation {
+	return confirmation{action: stepup.RevokeAllTokens, title: "Sign everyone out", menu: views.MenuUsers, button: "Sign everyone out",
+		about: always("/users", "Every session and token of everyone ends at once, but this one. API keys go on working."),
+		do: func(c echo.Context, nonce secret.Text) error {
+			n, err := s.service.RevokeAllTokens(c.Request().Context(), caller(c), nonce, "", "")
+			if err != nil {
+				return err
+			}
+			return c.Redirect(http.StatusSeeOther, "/users?done=signed-out&count="+strconv.FormatInt(n, 10))
+		}}
+}
+
+func (s *Server) reenrollUser() confirmation {
+	return confirmation{action: stepup.ForceReenrollment, title: "Demand a new second factor", menu: views.MenuUsers, button: "Demand it",
+		about: s.aboutUser("They are signed out. At the next sign-in, with the old second factor if they have one, they set up a new one before anything else."),
+		do: func(c echo.Context, nonce secret.Text) error {
+			if _, err := s.service.ForceReenrollment(c.Request().Context(), caller(c), nonce, c.Param("id")); err != nil {
+				return err
+			}
+			return c.Redirect(http.StatusSeeOther, "/users/"+c.Param("id")+"?done=reenroll")
+		}}
+}
+
+func (s *Server) reenrollEveryone() confirmation {
+	return confirmation{action: stepup.ForceReenrollment, title: "Demand new second factors", menu: views.MenuUsers, button: "Demand them",
+		about: always("/users", "Everyone who has a second factor is signed out, you too. At the next sign-in, with the old one, each sets up a new one before anything else."),
+		do: func(c echo.Context, nonce secret.Text) error {
+			n, err := s.service.ForceReenrollment(c.Request().Context(), caller(c), nonce, "")
+			if err != nil {
+				return err
+			}
+			return c.Redirect(http.StatusSeeOther, "/users?done=reenroll&count="+strconv.Itoa(n))
+		}}
+}
+
+func (s *Server) makeResetLink() confirmation {
+	return confirmation{action: stepup.ResetLink, title: "Make a reset link", menu: views.MenuUsers, button: "Make the link",
+		about: s.aboutUser("You get a link that sets another password for them: good once, for 30 minutes. Hand it over in a way that nobody else reads. Their second factor is still asked for."),
+		do: func(c echo.Context, nonce secret.Text) error {
+			link, err := s.service.ResetLink(c.Request().Context(), caller(c), nonce, c.Param("id"))
+			if err != nil {
+				return err
+			}
+			return s.render(c, http.StatusOK, views.ResetLink(views.ResetLinkProps{Page: s.page(c, "Reset link", views.MenuUsers), Link: link, Back: "/users/" + c.Param("id")}))
+		}}
+}
