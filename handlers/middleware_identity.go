@@ -101,6 +101,7 @@ func (s *Server) forged(c echo.Context, err error) error {
 // enter checks the permission of a route and hands over to it.
 func (s *Server) enter(c echo.Context, r route, who security.Caller) error {
 	ctx := c.Request().Context()
+	c.Set(callerKey, who) // a refusal is shown to them too
 	var err error
 	switch {
 	case r.access == permitted, r.access == ownOr && who.Key != nil:
@@ -111,7 +112,6 @@ func (s *Server) enter(c echo.Context, r route, who security.Caller) error {
 	if err != nil {
 		return err
 	}
-	c.Set(callerKey, who)
 	return r.handle(c)
 }
 

@@ -3,7 +3,6 @@ package handlers_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -25,6 +24,7 @@ import (
 
 	"patronus.internal/dashboard/handlers"
 	"patronus.internal/dashboard/security"
+	"patronus.internal/dashboard/security/mail"
 	"patronus.internal/dashboard/security/secret"
 	"patronus.internal/dashboard/security/securitytest"
 )
@@ -33,8 +33,9 @@ import (
 // against the real handlers and a real database file, at a clock that stands
 // still until the script moves it. The commands are:
 //
-//	server                         start a server on an empty data folder
+//	server [mail]                  start a server on an empty data folder, with a mail server or without
 //	adduser EMAIL ROLE PASSWORD    what `dashboard user add` does
+//	browser                        go on in another browser, without cookies
 //	clock DURATION                 move the clock, 31s or -1h
 //	http METHOD PATH [OPTION...]   send a request; options are
 //	    bearer=TOKEN json=BODY form=BODY file=NAME type=TYPE header='Name: value'
@@ -48,6 +49,9 @@ import (
 //	savebody NAME REGEXP           keep what the first group matches as $NAME
 //	totp NAME SECRET [DURATION]    keep the code of an authenticator app as $NAME
 //	event PATH VALUE...            check that the newest event has these members
+//	enrolled EMAIL ROLE            add a user and enrol a second factor; sets $TOKEN, $SECRET, $USER_ID and $BACKUP0 to $BACKUP9
+//	nonce NAME BEARER ACTION CODE  confirm an action with the password of enrolled and keep the nonce as $NAME
+//	mail NAME TO REGEXP            wait for a mail and keep what the first group matches in it as $NAME
 //	csrf                           keep the token of the form in the last answer as $CSRF
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -70,6 +74,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"server":   cmdServer,
 			"adduser":  cmdAddUser,
+			"browser":  cmdBrowser,
 			"clock":    cmdClock,
 			"http":     cmdHTTP,
 			"status":   cmdStatus,
@@ -82,6 +87,9 @@ func TestScripts(t *testing.T) {
 			"totp":     cmdTOTP,
 			"event":    cmdEvent,
 			"csrf":     cmdCSRF,
+			"enrolled": cmdEnrolled,
+			"nonce":    cmdNonce,
+			"mail":     cmdMail,
 		},
 	})
 }
@@ -95,12 +103,18 @@ type world struct {
 	client  *http.Client
 	answer  *http.Response
 	text    []byte
+	mails   chan mail.Message
 }
 
 func of(ts *testscript.TestScript) *world { return ts.Value("world").(*world) }
 
-func cmdServer(ts *testscript.TestScript, _ bool, _ []string) {
+func cmdServer(ts *testscript.TestScript, _ bool, args []string) {
 	w := of(ts)
+	var mailer security.Mailer
+	if len(args) > 0 && args[0] == "mail" {
+		w.mails = make(chan mail.Message, 100)
+		mailer = mailbox(w.mails)
+	}
 	w.clock = securitytest.NewClock()
 	listener := httptest.NewUnstartedServer(nil)
 	public := &url.URL{Scheme: "http", Host: listener.Listener.Addr().String()}
@@ -109,8 +123,11 @@ func cmdServer(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Check(err)
 	log := slog.New(slog.NewTextHandler(file, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	service, err := security.Open(context.Background(), security.Options{DataDir: filepath.Join(w.dir, "data"), PublicURL: public,
-		Hashing: securitytest.CheapHashing, Now: w.clock.Now, Log: log})
+		Hashing: securitytest.CheapHashing, Mail: mailer, Now: w.clock.Now, Log: log})
 	ts.Check(err)
+	delivering, stop := context.WithCancel(context.Background())
+	delivered := make(chan struct{})
+	go func() { service.Deliver(delivering); close(delivered) }()
 	web, err := handlers.New(handlers.Options{Service: service, PublicURL: public,
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, Now: w.clock.Now, Log: log})
 	ts.Check(err)
@@ -123,6 +140,8 @@ func cmdServer(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Setenv("URL", public.String())
 	ts.Defer(func() {
 		listener.Close()
+		stop()
+		<-delivered
 		ts.Check(errors.Join(service.Close(context.Background()), file.Close()))
 	})
 	link, err := service.FirstRun(context.Background())
@@ -279,46 +298,4 @@ func cmdEvent(ts *testscript.TestScript, _ bool, args []string) {
 
 func cmdCSRF(ts *testscript.TestScript, _ bool, _ []string) {
 	cmdSaveBody(ts, false, []string{"CSRF", `name="csrf_token" value="([^"]+)"`})
-}
-
-// lookup finds a member by a path as .items.0.id and writes it as plain text:
-// a string as it is, anything else as JSON.
-func lookup(ts *testscript.TestScript, text []byte, path string) (string, bool) {
-	var value any
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.UseNumber()
-	if err := decoder.Decode(&value); err != nil {
-		ts.Fatalf("no JSON: %v:\n%s", err, text)
-	}
-	for _, name := range strings.Split(strings.Trim(path, "."), ".") {
-		switch at := value.(type) {
-		case map[string]any:
-			member, ok := at[name]
-			if !ok {
-				return "", false
-			}
-			value = member
-		case []any:
-			if name == "length" {
-				return strconv.Itoa(len(at)), true
-			}
-			i, err := strconv.Atoi(name)
-			if err != nil || i >= len(at) {
-				return "", false
-			}
-			value = at[i]
-		default:
-			if name != "" {
-				return "", false
-			}
-		}
-	}
-	if s, ok := value.(string); ok {
-		return s, true
-	}
-	plain, err := json.Marshal(value)
-	if err != nil {
-		ts.Fatalf("%v", err)
-	}
-	return string(plain), true
 }
