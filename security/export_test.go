@@ -1,4 +1,9 @@
 package security
 
+import "context"
+
 // PasswordHashes is how many passwords were hashed since the start.
 func (s *Service) PasswordHashes() int64 { return s.hasher.Hashes() }
+
+// DeliverDue makes one attempt for each message that is due.
+func (s *Service) DeliverDue(ctx context.Context) error { return s.deliverDue(ctx) }

@@ -87,6 +87,9 @@ func (s *Service) removed(tx *db.Tx, c Caller) error {
 // changeFactors spends the nonce of a change to the caller's second factors and
 // makes the change.
 func (s *Service) changeFactors(ctx context.Context, c Caller, action stepup.Action, nonce secret.Text, do func(*db.Tx) error) error {
+	if err := s.AuthorizePerson(ctx, c); err != nil {
+		return err
+	}
 	defer s.deliverSoon()
 	return s.change(ctx, c, func(tx *db.Tx) error {
 		if err := stepup.Spend(tx, c.holder(), action, nonce); err != nil {

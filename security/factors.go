@@ -54,7 +54,8 @@ type Enrollment struct {
 // BeginTOTP starts the enrollment of an authenticator app in place of one that
 // was begun before. Nothing changes for the next sign-in until a code verifies
 // it. With one enrolled already it returns secerr.Conflict: a stolen session
-// must not add a factor of its own.
+// must not add a factor of its own. Where a new one is demanded, the old one has
+// to be proved by a sign-in a short while ago, or it is secerr.Forbidden.
 func (s *Service) BeginTOTP(ctx context.Context, c Caller, name string) (Enrollment, error) {
 	if name == "" {
 		name = "Authenticator app"
@@ -74,6 +75,9 @@ func (s *Service) BeginTOTP(ctx context.Context, c Caller, name string) (Enrollm
 		}
 		if len(verified) > 0 && !c.User.Reenroll {
 			return secerr.New(secerr.Conflict, "An authenticator app is enrolled for this account already.")
+		}
+		if len(verified) > 0 && tx.Now().Sub(c.Session.CreatedAt) > mfa.PendingLifetime {
+			return secerr.New(secerr.Forbidden, "A second factor is replaced right after a sign-in. Sign out, sign in again, and set it up then.")
 		}
 		f, err := mfa.Begin(tx, s.keys, c.User.ID, c.Session.ID, name, totpSecret)
 		if err != nil {

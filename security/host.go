@@ -2,6 +2,7 @@ package security
 
 import (
 	"context"
+	"errors"
 
 	"patronus.internal/dashboard/security/audit"
 	"patronus.internal/dashboard/security/db"
@@ -42,19 +43,20 @@ func (s *Service) DisableUser(ctx context.Context, email string) error {
 }
 
 // RotateKeys is the command of the host that puts a new signing key in use and
-// returns its kid. Tokens of the one from before stay good until they expire.
-func (s *Service) RotateKeys(ctx context.Context) (kid string, err error) {
+// returns its kid. Tokens of the one from before stay good until they expire,
+// or, with dropOld, are dead.
+func (s *Service) RotateKeys(ctx context.Context, dropOld bool) (kid string, err error) {
 	record := func(kid string) error {
 		return s.commit(ctx, func(tx *db.Tx) error {
-			return audit.Append(tx, audit.Event{Type: audit.KeyRotate, Success: true, Details: audit.Details{"actor": "cli", "kid": kid}})
+			return audit.Append(tx, audit.Event{Type: audit.KeyRotate, Success: true, Details: audit.Details{"actor": "cli", "kid": kid, "old_dropped": dropOld}})
 		})
 	}
-	kid, err = keyring.Rotate(s.keyFile, keyring.Options{Now: s.now, Rand: s.rand}, token.MaxLifetime, record)
-	if err != nil {
+	kid, err = keyring.Rotate(s.keyFile, keyring.Options{Keep: token.MaxLifetime, Now: s.now, Rand: s.rand}, dropOld, record)
+	if kid == "" {
 		return "", err
 	}
-	return kid, s.commit(ctx, func(tx *db.Tx) error {
+	return kid, errors.Join(err, s.commit(ctx, func(tx *db.Tx) error {
 		_, err := revocation.Advance(tx)
 		return err
-	})
+	}))
 }

@@ -52,6 +52,9 @@ func errCredentials() *secerr.Error {
 // fit, secerr.ValidationFailed for what cannot be an address or a password,
 // and secerr.Unavailable when too many passwords are being checked.
 func (s *Service) Login(ctx context.Context, req Request, kind session.Kind, email string, pw secret.Text) (SignIn, error) {
+	if err := s.fresh(ctx); err != nil {
+		return SignIn{}, err
+	}
 	email, err := user.CanonicalEmail(email)
 	if err != nil {
 		return SignIn{}, err
@@ -209,6 +212,9 @@ func (s *Service) enrollmentRequired(u user.User) bool {
 func (s *Service) SecondFactor(ctx context.Context, req Request, kind session.Kind, token secret.Text, method, code string) (SignIn, error) {
 	if method != mfa.TOTP && method != mfa.BackupCode {
 		return SignIn{}, secerr.Invalid("method", "Use totp or backup_code.")
+	}
+	if err := s.fresh(ctx); err != nil {
+		return SignIn{}, err
 	}
 	var in SignIn
 	err := s.write(ctx, func(tx *db.Tx) (error, error) {

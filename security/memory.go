@@ -52,8 +52,11 @@ func (m *memory) empty() {
 // current reports whether the last look is recent enough. A clock that stands
 // still tells nothing, so in its tests every request looks.
 func (m *memory) current(now time.Time) bool {
+	if m.stale.Load() { // before checked, which a look that runs has cleared
+		return false
+	}
 	checked := m.checked.Load()
-	if checked == nil || m.stale.Load() {
+	if checked == nil {
 		return false
 	}
 	age := now.Sub(*checked)
@@ -73,7 +76,10 @@ func (s *Service) fresh(ctx context.Context) error {
 	if s.memory.current(now) {
 		return nil
 	}
-	s.memory.stale.Store(false) // first, so that a change during the look counts for the next
+	// Nobody relies on the last look while this one runs; and a change that
+	// comes during it counts for the next.
+	s.memory.checked.Store(nil)
+	s.memory.stale.Store(false)
 	if err := s.look(ctx, now); err != nil {
 		s.memory.stale.Store(true)
 		return err
@@ -101,18 +107,24 @@ func (s *Service) look(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	changed, err := s.keys.Reload()
-	if err != nil { // the keys from before are still good
-		s.log.ErrorContext(ctx, "the keys could not be read again", "error", err)
-	}
-	if changed {
-		s.tokens.Forget()
-	}
+	s.reloadKeys(ctx)
 	s.policy.Store(&stored)
 	s.memory.revoked.Add(revoked...)
 	s.memory.empty()
 	s.memory.generation = generation
 	return nil
+}
+
+// reloadKeys reads keys.json again if it has changed. When it cannot be read,
+// the keys from before stay, and Maintain tries again.
+func (s *Service) reloadKeys(ctx context.Context) {
+	changed, err := s.keys.Reload()
+	if err != nil {
+		s.log.ErrorContext(ctx, "the keys could not be read again", "error", err)
+	}
+	if changed {
+		s.tokens.Forget()
+	}
 }
 
 func loadPolicy(r db.Reader) (policy.Stored, error) {

@@ -2,6 +2,11 @@ package security_test
 
 import (
 	"context"
+	"log/slog"
+	"net/url"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -70,7 +75,7 @@ func TestOneServiceKnowsWhatAnotherChanged(t *testing.T) {
 	if err := there(key); err == nil || e.service.Policy().Audit.RetentionDays != 30 {
 		t.Errorf("the policy there keeps events for %d days", e.service.Policy().Audit.RetentionDays)
 	}
-	if _, err := other.RotateKeys(ctx); err != nil {
+	if _, err := other.RotateKeys(ctx, false); err != nil {
 		t.Fatal(err)
 	}
 	// Each signs with the new key and reads what the other signed.
@@ -144,6 +149,59 @@ func TestTokensOfTheSameSecond(t *testing.T) {
 		t.Fatal(err)
 	}
 	identify(t, s, after)
+}
+
+// TestASignOutCountsForEveryRequestBehindIt: with a real clock, and others
+// asking all the time, no request that begins behind the answer gets in.
+func TestASignOutCountsForEveryRequestBehindIt(t *testing.T) {
+	ctx := context.Background()
+	s, err := security.Open(ctx, security.Options{DataDir: filepath.Join(t.TempDir(), "data"), PublicURL: &url.URL{Scheme: "https", Host: "dashboard.example.org"},
+		Hashing: securitytest.CheapHashing, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Close(ctx); err != nil {
+			t.Error(err)
+		}
+	}()
+	if _, _, err := s.AddUser(ctx, email, "viewer", secret.NewText(pw)); err != nil {
+		t.Fatal(err)
+	}
+	for range 50 {
+		in, err := s.Login(ctx, security.Request{}, session.Browser, email, secret.NewText(pw))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := s.IdentifyCookie(ctx, security.Request{}, in.Secret)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var over, late atomic.Bool
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				for {
+					behind := over.Load()
+					_, err := s.IdentifyCookie(ctx, security.Request{}, in.Secret)
+					if behind && err == nil {
+						late.Store(true)
+					}
+					if behind {
+						return
+					}
+				}
+			})
+		}
+		if err := s.Logout(ctx, c); err != nil {
+			t.Error(err)
+		}
+		over.Store(true)
+		wg.Wait()
+		if late.Load() {
+			t.Fatal("a request behind the sign-out got in")
+		}
+	}
 }
 
 // BenchmarkIdentify is all that stands between a request and its handler: of a

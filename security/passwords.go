@@ -101,6 +101,11 @@ func (s *Service) ChangePassword(ctx context.Context, c Caller, current, next se
 			return s.wrongProof(tx, c, secerr.New(secerr.InvalidCredentials, "The current password is not right."))
 		})
 	}
+	// Before anything is said of the new password: to an ended session the old
+	// one, right or wrong, gets one answer.
+	if err := s.change(ctx, c, func(*db.Tx) error { return nil }); err != nil {
+		return err
+	}
 	hash, err := s.newPassword(ctx, u, next)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package security_test
 import (
 	"context"
 	"database/sql"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"patronus.internal/dashboard/security"
 	"patronus.internal/dashboard/security/mfa"
 	"patronus.internal/dashboard/security/secret"
+	"patronus.internal/dashboard/security/securitytest"
 	"patronus.internal/dashboard/security/session"
 )
 
@@ -61,8 +63,30 @@ func TestWhatCannotBeRecordedDoesNotHappen(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	nonces := map[string]secret.Text{}
+	for i, action := range []string{"mfa.backup_codes", "mfa.remove", "mfa.disable", "admin.revoke_all_tokens", "admin.force_mfa_reenroll", "users.reset_link"} {
+		nonces[action], err = e.service.Nonce(ctx, e.caller, action, security.Proof{Password: secret.NewText(pw), Code: e.backup[3+i].Reveal()})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	state, err := e.service.MFA(ctx, e.caller)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Somebody who may be disabled, and something that is due.
+	command := securitytest.Beside(t, e.clock, e.dataDir)
+	umaBrowser, err := e.service.IdentifyCookie(ctx, security.Request{}, browser.Secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+
 	outside := e.outside(t)
 	before := dump(t, outside)
+	keysBefore, err := os.ReadFile(filepath.Join(e.dataDir, "keys.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	if _, err := outside.Exec("CREATE TRIGGER no_log BEFORE INSERT ON audit_events BEGIN SELECT RAISE(ABORT, 'no room'); END"); err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +155,38 @@ func TestWhatCannotBeRecordedDoesNotHappen(t *testing.T) {
 		"set a password": func() error {
 			return e.service.SetPasswordByLink(ctx, security.Request{}, secret.NewText(token), secret.NewText(pw))
 		},
-		"sign out": func() error { return e.service.Logout(ctx, e.caller) },
+		"renew backup codes": func() error {
+			_, err := e.service.RenewBackupCodes(ctx, e.caller, nonces["mfa.backup_codes"])
+			return err
+		},
+		"remove a factor": func() error {
+			return e.service.RemoveFactor(ctx, e.caller, nonces["mfa.remove"], state.Factors[0].ID)
+		},
+		"turn off the second factor": func() error { return e.service.DisableMFA(ctx, e.caller, nonces["mfa.disable"]) },
+		"revoke a user's tokens": func() error {
+			_, err := e.service.RevokeAllTokens(ctx, e.caller, nonces["admin.revoke_all_tokens"], umaCaller.User.ID, "x")
+			return err
+		},
+		"revoke everyone's tokens": func() error {
+			_, err := e.service.RevokeAllTokens(ctx, e.caller, nonces["admin.revoke_all_tokens"], "", "")
+			return err
+		},
+		"force a reenrollment": func() error {
+			_, err := e.service.ForceReenrollment(ctx, e.caller, nonces["admin.force_mfa_reenroll"], "")
+			return err
+		},
+		"make a reset link": func() error {
+			_, err := e.service.ResetLink(ctx, e.caller, nonces["users.reset_link"], umaCaller.User.ID)
+			return err
+		},
+		"ask for a reset": func() error { return e.service.RequestPasswordReset(ctx, security.Request{}, email) },
+		"confirm on a page": func() error {
+			_, err := e.service.Confirm(ctx, umaBrowser, "mfa.disable", security.Proof{Password: secret.NewText(pw)})
+			return err
+		},
+		"disable a user":  func() error { return command.DisableUser(ctx, "uma@example.org") },
+		"rotate the keys": func() error { _, err := command.RotateKeys(ctx, false); return err },
+		"sign out":        func() error { return e.service.Logout(ctx, e.caller) },
 	} {
 		if err := change(); err == nil || !strings.Contains(err.Error(), "no room") {
 			t.Errorf("%s: %v", name, err)
@@ -139,6 +194,9 @@ func TestWhatCannotBeRecordedDoesNotHappen(t *testing.T) {
 	}
 	if after := dump(t, outside); after != before {
 		t.Errorf("something was done all the same:\n%s\nwas\n%s", after, before)
+	}
+	if after, err := os.ReadFile(filepath.Join(e.dataDir, "keys.json")); err != nil || string(after) != string(keysBefore) {
+		t.Errorf("keys that were not recorded are in use, %v", err)
 	}
 	if e.service.Policy().Audit.RetentionDays != 90 {
 		t.Error("a policy that was not stored is in force")

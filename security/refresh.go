@@ -18,6 +18,9 @@ import (
 // secerr.TokenExpired for one whose session has run out, and
 // secerr.TokenRevoked for one whose session has ended or ends by this.
 func (s *Service) Refresh(ctx context.Context, req Request, token secret.Text) (SignIn, error) {
+	if err := s.fresh(ctx); err != nil {
+		return SignIn{}, err
+	}
 	var in SignIn
 	err := s.write(ctx, func(tx *db.Tx) (error, error) {
 		rotated, child, err := session.Rotate(tx, s.rand, token)

@@ -85,7 +85,7 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 	if err := keysBelong(database, keyFile); err != nil {
 		return nil, err
 	}
-	keys, err := keyring.Load(keyFile, keyring.Options{Now: o.Now, Rand: o.Rand})
+	keys, err := keyring.Load(keyFile, keyring.Options{Keep: token.MaxLifetime, Now: o.Now, Rand: o.Rand})
 	if err != nil {
 		return nil, err
 	}

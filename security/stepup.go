@@ -36,6 +36,11 @@ func (s *Service) Nonce(ctx context.Context, c Caller, action string, p Proof) (
 	if err != nil {
 		return secret.Text{}, err
 	}
+	if parsed.Personal() {
+		if err := s.AuthorizePerson(ctx, c); err != nil {
+			return secret.Text{}, err
+		}
+	}
 	var nonce secret.Text
 	err = s.confirm(ctx, c, parsed, p, func(tx *db.Tx, details audit.Details) error {
 		if nonce, err = stepup.Issue(tx, s.rand, c.holder(), parsed); err != nil {

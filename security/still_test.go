@@ -34,6 +34,21 @@ func TestChangesAreHeldToTheCallerOfNow(t *testing.T) {
 			"verify an enrollment": func() error { _, err := e.service.VerifyTOTP(ctx, e.caller, "123456"); return err },
 			"end a session":        func() error { return e.service.EndSession(ctx, e.caller, e.caller.Session.ID) },
 			"end the others":       func() error { return e.service.EndOtherSessions(ctx, e.caller) },
+			"renew backup codes":   func() error { _, err := e.service.RenewBackupCodes(ctx, e.caller, secret.NewText("nonce")); return err },
+			"remove a factor":      func() error { return e.service.RemoveFactor(ctx, e.caller, secret.NewText("nonce"), "x") },
+			"turn off the factor":  func() error { return e.service.DisableMFA(ctx, e.caller, secret.NewText("nonce")) },
+			"revoke all tokens": func() error {
+				_, err := e.service.RevokeAllTokens(ctx, e.caller, secret.NewText("nonce"), "", "")
+				return err
+			},
+			"force a reenrollment": func() error {
+				_, err := e.service.ForceReenrollment(ctx, e.caller, secret.NewText("nonce"), "")
+				return err
+			},
+			"make a reset link": func() error { _, err := e.service.ResetLink(ctx, e.caller, secret.NewText("nonce"), "x"); return err },
+			"mistake the password": func() error {
+				return e.service.ChangePassword(ctx, e.caller, secret.NewText("wrong"), secret.NewText("walnut gravel theorem 7"))
+			},
 		}
 	}
 	t.Run("signed out", func(t *testing.T) {

@@ -11,11 +11,13 @@ type keysCmd struct {
 	Rotate keysRotateCmd `cmd:"" help:"Sign with a new key from now on and print its id; tokens of the old one stay good until they expire."`
 }
 
-type keysRotateCmd struct{}
+type keysRotateCmd struct {
+	DropOld bool `help:"Let nothing that the old keys signed count any more: for keys that somebody may have read."`
+}
 
-func (keysRotateCmd) Run(ctx context.Context, settings *Settings, std streams) error {
+func (cmd *keysRotateCmd) Run(ctx context.Context, settings *Settings, std streams) error {
 	return withExisting(ctx, settings, std, func(service *security.Service) error {
-		kid, err := service.RotateKeys(ctx)
+		kid, err := service.RotateKeys(ctx, cmd.DropOld)
 		if err != nil {
 			return err
 		}

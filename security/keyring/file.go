@@ -23,6 +23,9 @@ const maxFile = 1 << 20
 
 // Options is what a Ring is loaded with.
 type Options struct {
+	// Keep is how long a retired signing key still checks tokens: as long as
+	// the longest of them may be good.
+	Keep time.Duration
 	Now  func() time.Time // default time.Now
 	Rand io.Reader        // default crypto/rand
 }
@@ -47,7 +50,7 @@ func Load(path string, o Options) (*Ring, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Ring{path: path, random: o.Rand, state: &state{contents: parsed, file: info}}, nil
+	return &Ring{path: path, random: o.Rand, now: o.Now, keep: o.Keep, state: &state{contents: parsed, file: info}}, nil
 }
 
 // Reload reads the file again if it is another than the one that was read, and
@@ -102,7 +105,7 @@ func read(path string) ([]byte, fs.FileInfo, error) {
 		return nil, nil, fmt.Errorf("the keys %s are not a plain file", path)
 	}
 	if open := info.Mode().Perm() & 0o077; open != 0 {
-		return nil, nil, fmt.Errorf("the keys %s can be read by other users of this machine (mode %04o). Run: chmod 600 %s. If somebody may have read them, rotate them", path, info.Mode().Perm(), path)
+		return nil, nil, fmt.Errorf("the keys %s can be read by other users of this machine (mode %04o). Run: chmod 600 %s. If somebody may have read them, run: dashboard keys rotate --drop-old", path, info.Mode().Perm(), path)
 	}
 	data, err := io.ReadAll(io.LimitReader(file, maxFile))
 	if err != nil {
@@ -154,7 +157,7 @@ func create(path string, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	written, err := writeBeside(path, fresh)
+	written, err := writeBeside(path, fresh, nil)
 	if err != nil {
 		return err
 	}
@@ -166,8 +169,8 @@ func create(path string, o Options) (err error) {
 }
 
 // writeBeside writes keys to a new file in the same folder, whole and on disk,
-// and returns its name.
-func writeBeside(path string, c contents) (name string, err error) {
+// and returns its name. The file belongs to the owner of like, if there is one.
+func writeBeside(path string, c contents, like fs.FileInfo) (name string, err error) {
 	data, err := json.Marshal(c, jsontext.Multiline(true))
 	if err != nil {
 		return "", err
@@ -177,6 +180,9 @@ func writeBeside(path string, c contents) (name string, err error) {
 		return "", err
 	}
 	_, err = file.Write(append(data, '\n'))
+	if like != nil {
+		err = errors.Join(err, giveTo(file, like))
+	}
 	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
 		return "", errors.Join(err, os.Remove(file.Name()))
 	}

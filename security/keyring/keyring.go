@@ -47,6 +47,8 @@ type contents struct {
 type Ring struct {
 	path   string
 	random io.Reader
+	now    func() time.Time
+	keep   time.Duration
 	// In an unexported field of another struct package fmt calls no method but
 	// looks inside: there it finds an address.
 	state *state
@@ -71,10 +73,11 @@ func (r *Ring) Signing() (kid string, key []byte) {
 	return k.KID, k.Secret
 }
 
-// SigningKey is the key of a token with this kid, retired or not.
+// SigningKey is the key of a token with this kid: one in use, or one that was
+// retired so lately that tokens of its can be good still.
 func (r *Ring) SigningKey(kid string) (key []byte, known bool) {
 	for _, k := range r.contents().SigningKeys {
-		if k.KID == kid {
+		if k.KID == kid && (k.RetiredAt == nil || r.now().Before(k.RetiredAt.Add(r.keep))) {
 			return k.Secret, true
 		}
 	}

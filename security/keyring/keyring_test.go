@@ -18,7 +18,7 @@ import (
 
 func load(t *testing.T, path string) *Ring {
 	t.Helper()
-	r, err := Load(path, Options{})
+	r, err := Load(path, Options{Keep: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestOlderKeysStillOpen(t *testing.T) {
 	}
 	oldKID, oldKey := before.Signing()
 	c, newer := *before.contents(), load(t, filepath.Join(t.TempDir(), "keys.json")).contents()
-	retired := c.SigningKeys[0].CreatedAt
+	retired := time.Now()
 	c.SigningKeys = append([]signingKey{c.SigningKeys[0]}, newer.SigningKeys...)
 	c.SigningKeys[0].RetiredAt = &retired
 	c.EncryptionKeys = append([]encryptionKey{c.EncryptionKeys[0]}, newer.EncryptionKeys...)

@@ -23,11 +23,12 @@ func lockFolder(path string) (unlock func() error, err error) {
 }
 
 // giveTo makes the owner of one file that of another: who rotates the keys may
-// be another than the one the server runs as.
-func giveTo(name string, like fs.FileInfo) error {
+// be another than the one the server runs as. It is the open file that changes
+// hands, since its name may lead elsewhere by now.
+func giveTo(file *os.File, like fs.FileInfo) error {
 	owner, ok := like.Sys().(*syscall.Stat_t)
 	if !ok || int(owner.Uid) == os.Geteuid() {
 		return nil
 	}
-	return os.Chown(name, int(owner.Uid), int(owner.Gid))
+	return file.Chown(int(owner.Uid), int(owner.Gid))
 }

@@ -59,17 +59,29 @@ func (c *Clock) Advance(d time.Duration) {
 // is closed when the test ends.
 func Open(t testing.TB, clock *Clock) (service *security.Service, dataDir string) {
 	t.Helper()
+	return OpenWithMail(t, clock, nil)
+}
+
+// OpenWithMail is Open with something that sends mail.
+func OpenWithMail(t testing.TB, clock *Clock, mailer security.Mailer) (service *security.Service, dataDir string) {
+	t.Helper()
 	dataDir = filepath.Join(t.TempDir(), "data")
-	return Beside(t, clock, dataDir), dataDir
+	return BesideWithMail(t, clock, dataDir, mailer), dataDir
 }
 
 // Beside returns one more service on a data folder, as a command of the host
 // is beside the server, or a server after a restart.
 func Beside(t testing.TB, clock *Clock, dataDir string) *security.Service {
 	t.Helper()
+	return BesideWithMail(t, clock, dataDir, nil)
+}
+
+// BesideWithMail is Beside with something that sends mail.
+func BesideWithMail(t testing.TB, clock *Clock, dataDir string, mailer security.Mailer) *security.Service {
+	t.Helper()
 	service, err := security.Open(context.Background(), security.Options{
 		DataDir: dataDir, PublicURL: &url.URL{Scheme: "https", Host: "dashboard.example.org"},
-		Hashing: CheapHashing, Now: clock.Now, Log: slog.New(slog.DiscardHandler)})
+		Hashing: CheapHashing, Mail: mailer, Now: clock.Now, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,6 +43,12 @@ func ParseAction(s string) (Action, error) {
 	return "", secerr.Invalid("action", "There is no critical operation of this name.")
 }
 
+// Personal reports whether the operation is about one's own account, or shows
+// a secret to a person: no API key does it.
+func (a Action) Personal() bool {
+	return slices.Contains([]Action{RemoveFactor, RenewBackupCodes, DisableMFA, AllScopesKey, ResetLink}, a)
+}
+
 // Lifetime is how long a nonce is good: long enough to read a confirmation,
 // short enough that a walk away from the screen ends it.
 const Lifetime = 5 * time.Minute

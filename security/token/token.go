@@ -79,6 +79,7 @@ type Issuer struct {
 	parser *jwt.Parser
 
 	mu       sync.RWMutex
+	epoch    int                          // how often the verified ones were forgotten
 	verified map[[sha256.Size]byte]Claims // by the hash of the whole token
 }
 
@@ -131,6 +132,7 @@ func (i *Issuer) Verify(bearer secret.Text) (Claims, error) {
 	hash, now := sha256.Sum256([]byte(bearer.Reveal())), i.now()
 	i.mu.RLock()
 	known, ok := i.verified[hash]
+	epoch := i.epoch
 	i.mu.RUnlock()
 	// At the edges the parser decides, and finds the words.
 	if ok && now.After(known.IssuedAt) && now.Before(known.ExpiresAt) {
@@ -145,7 +147,9 @@ func (i *Issuer) Verify(bearer secret.Text) (Claims, error) {
 	if len(i.verified) >= maxVerified {
 		clear(i.verified)
 	}
-	i.verified[hash] = c
+	if i.epoch == epoch { // or it was verified with a key that is gone since
+		i.verified[hash] = c
+	}
 	return c, nil
 }
 
@@ -153,6 +157,7 @@ func (i *Issuer) Verify(bearer secret.Text) (Claims, error) {
 func (i *Issuer) Forget() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	i.epoch++
 	clear(i.verified)
 }
 
@@ -166,6 +171,8 @@ func (i *Issuer) parse(bearer secret.Text) (Claims, error) {
 		return Claims{}, refused(err)
 	case c.ID == "" || c.Subject == "" || c.SessionID == "":
 		return Claims{}, refused(errors.New("token: jti, sub or sid is missing"))
+	case c.ExpiresAt.Sub(c.IssuedAt.Time) > MaxLifetime:
+		return Claims{}, refused(errors.New("token: it is good for longer than any that is issued here"))
 	}
 	return Claims{UserID: c.Subject, SessionID: c.SessionID, ID: c.ID, Role: c.Role, AMR: c.AMR, Generation: c.Generation,
 		IssuedAt: c.IssuedAt.Time, ExpiresAt: c.ExpiresAt.Time}, nil

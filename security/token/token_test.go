@@ -254,3 +254,44 @@ func TestVerifiedTokensAreBounded(t *testing.T) {
 		t.Errorf("%d are kept", len(i.verified))
 	}
 }
+
+// revoking is a ring whose key goes while a token is being verified with it.
+type revoking struct {
+	ring
+	gone func()
+}
+
+func (r revoking) SigningKey(kid string) ([]byte, bool) {
+	r.gone()
+	return r.ring.SigningKey(kid)
+}
+
+// TestAKeyThatGoesDuringAVerification: what it verified is not believed later.
+func TestAKeyThatGoesDuringAVerification(t *testing.T) {
+	signed, err := at(born).Issue(testClaims())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var i *Issuer
+	i = NewIssuer(revoking{testRing(), func() { i.Forget() }}, issuer, func() time.Time { return born.Add(time.Minute) })
+	if _, err := i.Verify(signed); err != nil {
+		t.Fatal(err)
+	}
+	if len(i.verified) != 0 {
+		t.Error("it is remembered")
+	}
+}
+
+// TestNoTokenOutlivesItsRevocation: who holds a key forges no token that is
+// good for longer than revocations are remembered.
+func TestNoTokenOutlivesItsRevocation(t *testing.T) {
+	c := testClaims()
+	c.ExpiresAt = born.Add(MaxLifetime + time.Second)
+	signed, err := at(born).Issue(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := at(born.Add(time.Minute)).Verify(signed); !secerr.Is(err, secerr.Unauthenticated) {
+		t.Errorf("%v", err)
+	}
+}

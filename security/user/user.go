@@ -141,7 +141,8 @@ func SetPassword(tx *db.Tx, u User, hash secret.Text, history int64) error {
 // secerr.Conflict.
 func Disable(tx *db.Tx, id string) error {
 	err := update(tx, `UPDATE users SET enabled = 0 WHERE id = $1
-		AND (role <> 'admin' OR EXISTS (SELECT 1 FROM users AS other WHERE other.role = 'admin' AND other.enabled = 1 AND other.id <> $1))`, id)
+		AND (role <> 'admin' OR EXISTS (SELECT 1 FROM users AS other WHERE other.role = 'admin' AND other.enabled = 1
+			AND other.password_hash IS NOT NULL AND other.id <> $1))`, id)
 	if secerr.Is(err, secerr.NotFound) {
 		return secerr.Wrap(secerr.Conflict, "This is the last admin who can sign in. Make another one first.", err)
 	}
