@@ -1,8 +1,11 @@
 package handlers
 
 import (
+	"net/http"
+
 	"github.com/labstack/echo/v4"
 
+	"patronus.internal/dashboard/security"
 	"patronus.internal/dashboard/security/user"
 )
 
@@ -39,4 +42,44 @@ func (s *Server) apiListUsers(c echo.Context) error {
 		return err
 	}
 	return answerList(c, users, encodeIDCursor(next), showUser)
+}
+
+// apiGetUser shows one: GET /users/{id}.
+func (s *Server) apiGetUser(c echo.Context) error {
+	u, err := s.service.User(c.Request().Context(), c.Param("id"))
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, showUser(u))
+}
+
+// apiPatchUser changes their role, lets them in or shuts them out:
+// PATCH /users/{id}.
+func (s *Server) apiPatchUser(c echo.Context) error {
+	var body struct {
+		Role    given[string] `json:"role"`
+		Enabled given[bool]   `json:"enabled"`
+	}
+	if err := decodeJSON(c, &body); err != nil {
+		return err
+	}
+	u, err := s.service.UpdateUser(c.Request().Context(), caller(c), nonceHeader(c), c.Param("id"), security.UserPatch{Role: body.Role.value, Enabled: body.Enabled.value})
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, showUser(u))
+}
+
+// apiDeleteUser deletes them: DELETE /users/{id}.
+func (s *Server) apiDeleteUser(c echo.Context) error {
+	if _, err := queryParams(c); err != nil {
+		return err
+	}
+	if err := decodeNoBody(c); err != nil {
+		return err
+	}
+	if err := s.service.DeleteUser(c.Request().Context(), caller(c), nonceHeader(c), c.Param("id")); err != nil {
+		return err
+	}
+	return c.NoContent(http.StatusNoContent)
 }

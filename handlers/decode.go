@@ -246,3 +246,13 @@ func kindName(t reflect.Type) string {
 	}
 	return "a string"
 }
+
+// given is a member that may be left out, and is not null when it is there: of
+// what it stands for nothing can be removed (RFC 7396 §2).
+type given[T any] struct{ value *T }
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom.
+func (g *given[T]) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
+	g.value = new(T)
+	return json.UnmarshalDecode(decoder, g.value)
+}

@@ -26,7 +26,7 @@ func caller(c echo.Context) security.Caller {
 func (s *Server) request(c echo.Context) security.Request {
 	method := c.Request().Method
 	return security.Request{IP: ClientIP(c), UserAgent: c.Request().UserAgent(), ID: RequestIDFrom(c.Request().Context()), Device: s.device.read(c),
-		Route: method + " " + c.Path(), Change: method != http.MethodGet && method != http.MethodHead}
+		Route: method + " " + c.Path(), Change: method != http.MethodGet && method != http.MethodHead, Unseen: c.Path() == alivePath}
 }
 
 // guardAPI lets a call through to its handler when the bearer may make it.

@@ -23,6 +23,8 @@ func (s *Server) pageLogin(c echo.Context) error {
 	switch c.QueryParam("done") {
 	case "signed-out":
 		page.Notice = "You are signed out."
+	case "ended":
+		page.Notice = "Your session has ended. Sign in again."
 	case "password-set":
 		page.Notice = "Your password is set. Sign in with it."
 	case "wrong-proofs":

@@ -8,6 +8,13 @@ import (
 	"patronus.internal/dashboard/views"
 )
 
+// alivePath is where an open page asks whether its session lives.
+const alivePath = "/account/alive"
+
+// pageAlive answers an open page, so that it does not stay on the screen when
+// its session has ended. Asking does not keep the session from idling.
+func (s *Server) pageAlive(c echo.Context) error { return c.NoContent(http.StatusNoContent) }
+
 // pageSessions lists the devices that one is signed in on.
 func (s *Server) pageSessions(c echo.Context) error {
 	who := caller(c)

@@ -81,6 +81,9 @@ func (s *Server) api() []route {
 		{post, "/api/v1/admin/force-mfa-reenroll", permitted, rbac.UsersWrite, limitAuthenticated, false, s.apiForceReenrollment},
 
 		{get, "/api/v1/users", permitted, rbac.UsersRead, limitAuthenticated, false, s.apiListUsers},
+		{get, "/api/v1/users/:id", permitted, rbac.UsersRead, limitAuthenticated, false, s.apiGetUser},
+		{patch, "/api/v1/users/:id", permitted, rbac.UsersWrite, limitAuthenticated, false, s.apiPatchUser},
+		{del, "/api/v1/users/:id", permitted, rbac.UsersWrite, limitAuthenticated, false, s.apiDeleteUser},
 		{get, "/api/v1/policies", permitted, rbac.PoliciesRead, limitAuthenticated, false, s.apiGetPolicy},
 		{patch, "/api/v1/policies", permitted, rbac.PoliciesWrite, limitAuthenticated, false, s.apiPatchPolicy},
 	}
@@ -111,6 +114,7 @@ func (s *Server) pages() []route {
 		{post, "/api-keys/:id/revoke", person, "", limitAuthenticated, false, s.submitRevokeKey},
 		{get, "/account", person, "", limitAuthenticated, true, s.pageAccount},
 		{post, "/account/password", person, "", limitAuthenticated, false, s.submitChangePassword},
+		{get, alivePath, person, "", limitAuthenticated, true, s.pageAlive},
 		{get, "/account/sessions", person, "", limitAuthenticated, false, s.pageSessions},
 		{post, "/account/sessions/:id/end", person, "", limitAuthenticated, false, s.submitEndSession},
 		{post, "/account/sessions/end-others", person, "", limitAuthenticated, false, s.submitEndOtherSessions},

@@ -24,6 +24,7 @@ type Request struct {
 	Device    secret.Text // the cookie of the device, if it sent one
 	Route     string      // method and pattern, never the raw path
 	Change    bool        // the method may change something
+	Unseen    bool        // not the work of a person: the session goes on idling
 }
 
 func (r Request) actor() audit.Actor {

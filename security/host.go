@@ -34,11 +34,7 @@ func (s *Service) DisableUser(ctx context.Context, email string) error {
 			"target_user_id": u.ID, "target_email": u.Email, "enabled": false}}); err != nil {
 			return err
 		}
-		ended, err := endSessions(tx, u.ID, "", "user_disabled")
-		if err != nil {
-			return err
-		}
-		return recordEnded(tx, audit.Actor{}, ended, "user_disabled")
+		return endAllOf(tx, audit.Actor{}, u.ID, "user_disabled")
 	})
 }
 

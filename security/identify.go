@@ -39,7 +39,7 @@ func (s *Service) IdentifyCookie(ctx context.Context, req Request, cookie secret
 	if !found.Alive(s.now(), s.Policy().Sessions.Idle()) {
 		return Caller{}, secerr.New(secerr.Unauthenticated, "Your session has ended. Sign in again.")
 	}
-	if s.touch(ctx, found) {
+	if !req.Unseen && s.touch(ctx, found) {
 		s.memory.cookies.change(hash, s.seenNow)
 	}
 	return s.person(ctx, req, found)

@@ -92,11 +92,7 @@ func (s *Service) ForceReenrollment(ctx context.Context, c Caller, nonce secret.
 			return err
 		}
 		for _, id := range ids {
-			ended, err := endSessions(tx, id, "", "reenrollment_forced")
-			if err != nil {
-				return err
-			}
-			if err := recordEnded(tx, c.actor(), ended, "reenrollment_forced"); err != nil {
+			if err := endAllOf(tx, c.actor(), id, "reenrollment_forced"); err != nil {
 				return err
 			}
 		}

@@ -70,6 +70,13 @@ func TestWhatCannotBeRecordedDoesNotHappen(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	for _, action := range []string{"users.role", "users.delete"} {
+		e.clock.Advance(30 * time.Second)
+		nonces[action], err = e.service.Nonce(ctx, e.caller, action, security.Proof{Password: secret.NewText(pw), Code: e.code(t, 0)})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 	state, err := e.service.MFA(ctx, e.caller)
 	if err != nil {
 		t.Fatal(err)
@@ -183,6 +190,18 @@ func TestWhatCannotBeRecordedDoesNotHappen(t *testing.T) {
 		"confirm on a page": func() error {
 			_, err := e.service.Confirm(ctx, umaBrowser, "mfa.disable", security.Proof{Password: secret.NewText(pw)})
 			return err
+		},
+		"change a role": func() error {
+			role := "viewer"
+			_, err := e.service.UpdateUser(ctx, e.caller, nonces["users.role"], umaCaller.User.ID, security.UserPatch{Role: &role})
+			return err
+		},
+		"shut a user out": func() error {
+			_, err := e.service.UpdateUser(ctx, e.caller, secret.Text{}, umaCaller.User.ID, security.UserPatch{Enabled: new(bool)})
+			return err
+		},
+		"delete a user": func() error {
+			return e.service.DeleteUser(ctx, e.caller, nonces["users.delete"], umaCaller.User.ID)
 		},
 		"disable a user":  func() error { return command.DisableUser(ctx, "uma@example.org") },
 		"rotate the keys": func() error { _, err := command.RotateKeys(ctx, false); return err },

@@ -58,5 +58,27 @@ const actions = {
   },
 }
 
+// A page whose session has ended elsewhere does not stay on the screen: it asks
+// now and then while somebody may look at it, and when it comes back into view.
+// Asking does not keep the session from idling.
+const frame = document.querySelector('[data-alive]')
+async function leaveWhenOver() {
+  if (document.visibilityState !== 'visible') return
+  let answer
+  try {
+    answer = await fetch(frame.dataset.alive, { redirect: 'manual', cache: 'no-store' })
+  } catch {
+    return // no connection: nothing is known
+  }
+  if (answer.type === 'opaqueredirect') {
+    location.replace('/login?done=ended&next=' + encodeURIComponent(location.pathname + location.search))
+  }
+}
+if (frame) {
+  setInterval(leaveWhenOver, 15_000)
+  document.addEventListener('visibilitychange', leaveWhenOver)
+  window.addEventListener('pageshow', event => { if (event.persisted) leaveWhenOver() })
+}
+
 // After a refused form, the summary is the first thing to read.
 document.querySelector('[role="alert"][tabindex]')?.focus()

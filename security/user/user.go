@@ -137,12 +137,39 @@ func SetPassword(tx *db.Tx, u User, hash secret.Text, history int64) error {
 	return err
 }
 
-// Disable shuts a user out. The last admin who may sign in stays, and it is
+// anotherAdmin holds for a user whose loss leaves an admin who can sign in. It
+// stands in the statement of the change, so that of two admins who take each
+// other's place away at once one stays.
+const anotherAdmin = ` AND (role <> 'admin' OR enabled = 0 OR EXISTS (SELECT 1 FROM users AS other
+	WHERE other.role = 'admin' AND other.enabled = 1 AND other.password_hash IS NOT NULL AND other.id <> users.id))`
+
+// Disable shuts a user out. The last admin who can sign in stays, and it is
 // secerr.Conflict.
 func Disable(tx *db.Tx, id string) error {
-	err := update(tx, `UPDATE users SET enabled = 0 WHERE id = $1
-		AND (role <> 'admin' OR EXISTS (SELECT 1 FROM users AS other WHERE other.role = 'admin' AND other.enabled = 1
-			AND other.password_hash IS NOT NULL AND other.id <> $1))`, id)
+	return unlessLast(update(tx, "UPDATE users SET enabled = 0 WHERE id = $1"+anotherAdmin, id))
+}
+
+// Enable lets a user in again.
+func Enable(tx *db.Tx, id string) error {
+	return update(tx, "UPDATE users SET enabled = 1 WHERE id = $1", id)
+}
+
+// SetRole gives a user another role. The last admin who can sign in keeps
+// theirs, and it is secerr.Conflict.
+func SetRole(tx *db.Tx, id, role string) error {
+	if role == "admin" {
+		return update(tx, "UPDATE users SET role = $1 WHERE id = $2", role, id)
+	}
+	return unlessLast(update(tx, "UPDATE users SET role = $1 WHERE id = $2"+anotherAdmin, role, id))
+}
+
+// Delete removes a user of whom nothing is left in other tables. The last admin
+// who can sign in stays, and it is secerr.Conflict.
+func Delete(tx *db.Tx, id string) error {
+	return unlessLast(update(tx, "DELETE FROM users WHERE id = $1"+anotherAdmin, id))
+}
+
+func unlessLast(err error) error {
 	if secerr.Is(err, secerr.NotFound) {
 		return secerr.Wrap(secerr.Conflict, "This is the last admin who can sign in. Make another one first.", err)
 	}

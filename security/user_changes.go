@@ -1,0 +1,134 @@
+package security
+
+import (
+	"context"
+	"slices"
+
+	"patronus.internal/dashboard/security/audit"
+	"patronus.internal/dashboard/security/db"
+	"patronus.internal/dashboard/security/rbac"
+	"patronus.internal/dashboard/security/secerr"
+	"patronus.internal/dashboard/security/secret"
+	"patronus.internal/dashboard/security/stepup"
+	"patronus.internal/dashboard/security/user"
+)
+
+// UserPatch is what is to change of a user; nil leaves it as it is.
+type UserPatch struct {
+	Role    *string
+	Enabled *bool
+}
+
+// UpdateUser changes the role of a user, or lets them in or shuts them out, and
+// returns them as they are then. Either change, but to let in, ends every
+// session of theirs. A change of role needs its nonce. It returns
+// secerr.NotFound, secerr.ValidationFailed for a role that there is not,
+// secerr.NonceRequired or secerr.NonceInvalid, secerr.Forbidden for a role above
+// the caller's own, and secerr.Conflict where no admin would be left.
+func (s *Service) UpdateUser(ctx context.Context, c Caller, nonce secret.Text, id string, p UserPatch) (user.User, error) {
+	var role rbac.Role
+	if p.Role != nil {
+		var err error
+		if role, err = rbac.ParseRole(*p.Role); err != nil {
+			return user.User{}, err
+		}
+		if slices.Index(rbac.Roles, role) < slices.Index(rbac.Roles, rbac.Role(c.User.Role)) {
+			return user.User{}, s.deny(ctx, c, secerr.New(secerr.Forbidden, "You cannot give a role above your own."),
+				audit.Details{"target_user_id": id, "role": role})
+		}
+	}
+	var changed user.User
+	err := s.change(ctx, c, func(tx *db.Tx) error {
+		u, err := user.ByID(tx, id)
+		if err != nil {
+			return err
+		}
+		changes := audit.Details{}
+		if p.Role != nil && u.Role != string(role) {
+			if err := stepup.Spend(tx, c.holder(), stepup.ChangeRole, nonce); err != nil {
+				return err
+			}
+			if err := user.SetRole(tx, id, string(role)); err != nil {
+				return err
+			}
+			changes["old_role"], changes["role"] = u.Role, role
+		}
+		if p.Enabled != nil && u.Enabled != *p.Enabled {
+			if err := setEnabled(tx, id, *p.Enabled); err != nil {
+				return err
+			}
+			changes["enabled"] = *p.Enabled
+		}
+		if changed, err = user.ByID(tx, id); err != nil || len(changes) == 0 {
+			return err
+		}
+		changes["target_user_id"], changes["target_email"] = u.ID, u.Email
+		if err := record(tx, c, audit.UserUpdate, changes); err != nil {
+			return err
+		}
+		return endAllOf(tx, c.actor(), id, "user_changed")
+	})
+	if err != nil {
+		return user.User{}, err
+	}
+	return changed.WithoutPassword(), nil
+}
+
+func setEnabled(tx *db.Tx, id string, enabled bool) error {
+	if enabled {
+		return user.Enable(tx, id)
+	}
+	return user.Disable(tx, id)
+}
+
+// endAllOf ends every session of a user and tells of each.
+func endAllOf(tx *db.Tx, actor audit.Actor, id, reason string) error {
+	ended, err := endSessions(tx, id, "", reason)
+	if err != nil {
+		return err
+	}
+	return recordEnded(tx, actor, ended, reason)
+}
+
+// ofUser is everything that belongs to a user, in an order in which it can go.
+// The events stay.
+var ofUser = []string{
+	"DELETE FROM spent_refresh_tokens WHERE session_id IN (SELECT id FROM sessions WHERE user_id = $1)",
+	"DELETE FROM nonces WHERE user_id = $1",
+	"DELETE FROM sessions WHERE user_id = $1",
+	"DELETE FROM api_keys WHERE user_id = $1",
+	"DELETE FROM mfa_factors WHERE user_id = $1",
+	"DELETE FROM backup_codes WHERE user_id = $1",
+	"DELETE FROM password_links WHERE user_id = $1",
+	"DELETE FROM password_history WHERE user_id = $1",
+	"DELETE FROM devices WHERE user_id = $1",
+	"DELETE FROM outbox WHERE recipient = (SELECT email FROM users WHERE id = $1)",
+}
+
+// DeleteUser deletes a user with all that is theirs but the events: sessions,
+// tokens and keys are dead when it returns. It returns secerr.NotFound,
+// secerr.NonceRequired or secerr.NonceInvalid, and secerr.Conflict where no admin
+// would be left.
+func (s *Service) DeleteUser(ctx context.Context, c Caller, nonce secret.Text, id string) error {
+	return s.change(ctx, c, func(tx *db.Tx) error {
+		if err := stepup.Spend(tx, c.holder(), stepup.DeleteUser, nonce); err != nil {
+			return err
+		}
+		u, err := user.ByID(tx, id)
+		if err != nil {
+			return err
+		}
+		if err := record(tx, c, audit.UserDelete, audit.Details{"target_user_id": u.ID, "target_email": u.Email, "role": u.Role}); err != nil {
+			return err
+		}
+		if err := endAllOf(tx, c.actor(), id, "user_deleted"); err != nil {
+			return err
+		}
+		for _, statement := range ofUser {
+			if _, err := tx.Exec(statement, id); err != nil {
+				return err
+			}
+		}
+		return user.Delete(tx, id)
+	})
+}
