@@ -28,6 +28,8 @@ func TestMain(m *testing.M) {
 //	get STATUS PATH       ask the server
 //	post STATUS PATH JSON [BEARER]  send JSON to the server; the answer goes to stdout
 //	bearer STATUS PATH TOKEN        ask the server with a bearer
+//	smtp                            start a mail server; sets $SMTP
+//	mail NAME REGEXP                wait for a mail; sets $NAME to what the first group matches
 //	inflight SIGNAL       send a signal while a request is being handled; its answer must come
 //	saveout NAME REGEXP   keep what the first group matches in stdout as $NAME
 func TestScripts(t *testing.T) {
@@ -35,7 +37,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"serve": cmdServe, "stop": cmdStop, "get": cmdGet, "post": cmdPost, "bearer": cmdBearer, "saveout": cmdSaveOut, "inflight": cmdInFlight,
+			"serve": cmdServe, "stop": cmdStop, "get": cmdGet, "post": cmdPost, "bearer": cmdBearer, "smtp": cmdSMTP, "mail": cmdMail, "saveout": cmdSaveOut, "inflight": cmdInFlight,
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Values["server"] = new(server)
@@ -45,6 +47,7 @@ func TestScripts(t *testing.T) {
 }
 
 type server struct {
+	office  postOffice
 	command *exec.Cmd
 	lines   *bufio.Scanner
 }
