@@ -32,7 +32,7 @@ func (s *Service) RequestPasswordReset(ctx context.Context, req Request, email s
 	err = s.commit(ctx, func(tx *db.Tx) error {
 		actor, details := req.actor(), audit.Details{"mail": s.mailer != nil}
 		actor.Email = email
-		u, err := user.ByEmail(tx, email)
+		u, err := findEvenly(tx, email)
 		switch {
 		case secerr.Is(err, secerr.NotFound):
 			details["reason"] = "unknown_user"
@@ -49,6 +49,24 @@ func (s *Service) RequestPasswordReset(ctx context.Context, req Request, email s
 	})
 	s.deliverSoon()
 	return err
+}
+
+// findEvenly is user.ByEmail with the same work for an address that is known and
+// one that is not: one look finds a user, another finds none. Without it they
+// differ by some 20 µs, which enough requests over a short way would tell.
+func findEvenly(tx *db.Tx, email string) (user.User, error) {
+	found, err := user.ByEmail(tx, email)
+	if err != nil && !secerr.Is(err, secerr.NotFound) {
+		return user.User{}, err
+	}
+	second := func() (user.User, error) { return user.ByEmail(tx, "") }
+	if err != nil {
+		second = func() (user.User, error) { return user.First(tx) }
+	}
+	if _, err := second(); err != nil && !secerr.Is(err, secerr.NotFound) {
+		return user.User{}, err
+	}
+	return found, err
 }
 
 // SendsMail reports whether links are sent. Otherwise an admin makes them.

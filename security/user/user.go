@@ -46,6 +46,11 @@ func ByEmail(r db.Reader, email string) (User, error) {
 	return one(r.QueryRow("SELECT "+columns+" FROM users WHERE email = $1", email))
 }
 
+// First returns the user who was created first, or secerr.NotFound.
+func First(r db.Reader) (User, error) {
+	return one(r.QueryRow("SELECT " + columns + " FROM users ORDER BY id LIMIT 1"))
+}
+
 // Filter narrows a list. Zero fields do not narrow.
 type Filter struct {
 	Email string // canonical, whole
