@@ -98,8 +98,8 @@ func Allow(role Role, scopes []Scope, p Permission) Reach {
 
 // Permissions lists what a caller reaches, in the order of the tables.
 func Permissions(role Role, scopes []Scope) []Permission {
-	allowed := []Permission{}
-	for _, p := range all() {
+	allowed := make([]Permission, 0, len(all))
+	for _, p := range all {
 		if Allow(role, scopes, p) != None {
 			allowed = append(allowed, p)
 		}
@@ -107,9 +107,9 @@ func Permissions(role Role, scopes []Scope) []Permission {
 	return allowed
 }
 
-// all lists every permission that means something. Nobody writes figures, and
-// the log writes itself.
-func all() []Permission {
+// all is every permission that means something. Nobody writes figures, and the
+// log writes itself.
+var all = func() []Permission {
 	var list []Permission
 	for _, resource := range Resources {
 		for _, action := range Actions {
@@ -119,7 +119,7 @@ func all() []Permission {
 		}
 	}
 	return list
-}
+}()
 
 // Scope is a permission given to an API key; "*" may stand for a whole part.
 type Scope string
@@ -143,7 +143,7 @@ func ParseScope(s string) (Scope, error) {
 // CoverEveryChange reports whether scopes together may change as much as
 // AllScopes.
 func CoverEveryChange(scopes []Scope) bool {
-	return !slices.ContainsFunc(all(), func(p Permission) bool {
+	return !slices.ContainsFunc(all, func(p Permission) bool {
 		return strings.HasSuffix(string(p), ":write") && !slices.ContainsFunc(scopes, func(s Scope) bool { return s.Covers(p) })
 	})
 }
@@ -159,16 +159,16 @@ func (s Scope) Covers(p Permission) bool {
 // so that nobody makes a key that is stronger than they are. A plain scope that
 // means nothing is within the role that may do everything.
 func (s Scope) Within(role Role) bool {
-	if !slices.ContainsFunc(all(), s.Covers) {
+	if !slices.ContainsFunc(all, s.Covers) {
 		return role == Admin
 	}
-	return !slices.ContainsFunc(all(), func(p Permission) bool { return s.Covers(p) && Of(role, p) == None })
+	return !slices.ContainsFunc(all, func(p Permission) bool { return s.Covers(p) && Of(role, p) == None })
 }
 
 // Grantable lists the plain scopes that a role may give to a key.
 func Grantable(role Role) []Scope {
 	var list []Scope
-	for _, p := range all() {
+	for _, p := range all {
 		if Of(role, p) != None {
 			list = append(list, Scope(p))
 		}
