@@ -33,10 +33,12 @@ var refusals = map[secerr.Code]refusal{
 	secerr.TokenRevoked:          {http.StatusUnauthorized, "The token was revoked"},
 	secerr.InvalidCredentials:    {http.StatusUnauthorized, "Wrong e-mail address or password"},
 	secerr.InvalidCode:           {http.StatusUnauthorized, "Wrong code"},
+	secerr.CaptchaRequired:       {http.StatusUnauthorized, "Show that you are not a program"},
 	secerr.Forbidden:             {http.StatusForbidden, "Not allowed"},
 	secerr.InsufficientScope:     {http.StatusForbidden, "The API key does not allow this"},
 	secerr.MFAEnrollmentRequired: {http.StatusForbidden, "Set up a second factor first"},
 	secerr.CSRFFailed:            {http.StatusForbidden, "The form could not be accepted"},
+	secerr.IPBlocked:             {http.StatusForbidden, "This address is blocked"},
 	secerr.NonceInvalid:          {http.StatusForbidden, "The confirmation is not valid"},
 	secerr.NotFound:              {http.StatusNotFound, "Not found"},
 	secerr.MethodNotAllowed:      {http.StatusMethodNotAllowed, "Method not allowed"},
@@ -46,6 +48,7 @@ var refusals = map[secerr.Code]refusal{
 	secerr.ValidationFailed:      {http.StatusUnprocessableEntity, "Some of the input was not accepted"},
 	secerr.NonceRequired:         {http.StatusPreconditionRequired, "Confirm this operation first"},
 	secerr.RateLimited:           {http.StatusTooManyRequests, "Too many requests"},
+	secerr.AccountLocked:         {http.StatusTooManyRequests, "The account is locked for a while"},
 	secerr.Internal:              {http.StatusInternalServerError, "Something went wrong"},
 	secerr.Unavailable:           {http.StatusServiceUnavailable, "Temporarily unavailable"},
 }
@@ -75,6 +78,7 @@ type Problem struct {
 	RequestID  string         `json:"request_id"`
 	RetryAfter int64          `json:"retry_after,omitzero"` // seconds, 0 when there is nothing to wait for
 	Errors     []secerr.Field `json:"errors,omitempty"`     // only with status 422
+	Captcha    any            `json:"captcha,omitzero"`     // the challenge, only with captcha_required
 }
 
 // ToProblem describes err to the person who made the request requestID. What
@@ -98,6 +102,9 @@ func ToProblem(err error, requestID string) Problem {
 	}
 	if p.Detail == "" {
 		p.Detail = row.Title + "."
+	}
+	if e.Code == secerr.CaptchaRequired {
+		p.Captcha = e.Captcha
 	}
 	if row.Status == http.StatusUnprocessableEntity {
 		p.Errors = e.Fields

@@ -197,6 +197,6 @@ func record(tx *db.Tx, c Caller, t audit.Type, details audit.Details) error {
 	if c.Key == nil {
 		return nil
 	}
-	return audit.Append(tx, audit.Event{Type: audit.APIKeyUsage, Success: true, Actor: c.actor(),
-		Details: audit.Details{"route": c.Request.Route, "count": 1}})
+	_, used := keyUse(c.actor(), c.Request.Route)
+	return audit.Append(tx, counted(used, 1))
 }

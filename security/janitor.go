@@ -20,7 +20,7 @@ func (s *Service) Maintain(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			if err := s.writeUsage(ctx, s.now().Add(-seenInterval)); err != nil && ctx.Err() == nil {
+			if err := s.writeTally(ctx, s.now().Add(-seenInterval)); err != nil && ctx.Err() == nil {
 				s.log.ErrorContext(ctx, "the use of API keys could not be recorded", "error", err)
 			}
 			s.memory.revoked.Prune(s.now())

@@ -63,7 +63,7 @@ type Service struct {
 	policy atomic.Pointer[policy.Stored]
 	memory memory
 	setup  setupLink
-	usage  usageCounter
+	tally  tally
 }
 
 // Open makes or opens the data folder. It refuses a database or a key file
@@ -109,7 +109,7 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 // Close writes what was counted and not yet recorded, lets the writer finish
 // what it has accepted, and closes the database.
 func (s *Service) Close(ctx context.Context) error {
-	return errors.Join(s.writeUsage(ctx, s.now().Add(seenInterval)), s.db.Close())
+	return errors.Join(s.writeTally(ctx, s.now().Add(seenInterval)), s.db.Close())
 }
 
 // Started records that a server began to serve.

@@ -47,7 +47,8 @@ func (s *Service) Nonce(ctx context.Context, c Caller, action string, p Proof) (
 			return err
 		}
 		if c.Key != nil {
-			return appendUsage(tx, c.actor(), c.Request.Route, 1)
+			_, used := keyUse(c.actor(), c.Request.Route)
+			return audit.Append(tx, counted(used, 1))
 		}
 		return record(tx, c, audit.MFAVerify, details)
 	})

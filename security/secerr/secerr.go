@@ -22,10 +22,12 @@ const (
 	TokenRevoked          Code = "token_revoked"
 	InvalidCredentials    Code = "invalid_credentials"
 	InvalidCode           Code = "invalid_code"
+	CaptchaRequired       Code = "captcha_required"
 	Forbidden             Code = "forbidden"
 	InsufficientScope     Code = "insufficient_scope"
 	MFAEnrollmentRequired Code = "mfa_enrollment_required"
 	CSRFFailed            Code = "csrf_failed"
+	IPBlocked             Code = "ip_blocked"
 	NonceInvalid          Code = "nonce_invalid"
 	NotFound              Code = "not_found"
 	MethodNotAllowed      Code = "method_not_allowed"
@@ -35,6 +37,7 @@ const (
 	ValidationFailed      Code = "validation_failed"
 	NonceRequired         Code = "nonce_required"
 	RateLimited           Code = "rate_limited"
+	AccountLocked         Code = "account_locked"
 	Internal              Code = "internal"
 	Unavailable           Code = "unavailable"
 )
@@ -53,6 +56,7 @@ type Error struct {
 	Detail     string
 	Fields     []Field       // only with ValidationFailed
 	RetryAfter time.Duration // zero when there is nothing to wait for
+	Captcha    any           // the challenge, only with CaptchaRequired; what JSON can hold
 	Err        error
 }
 
