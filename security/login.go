@@ -6,6 +6,7 @@ import (
 
 	"patronus.internal/dashboard/security/audit"
 	"patronus.internal/dashboard/security/db"
+	"patronus.internal/dashboard/security/lockout"
 	"patronus.internal/dashboard/security/mfa"
 	"patronus.internal/dashboard/security/password"
 	"patronus.internal/dashboard/security/revocation"
@@ -63,8 +64,13 @@ func (s *Service) Login(ctx context.Context, req Request, kind session.Kind, ema
 	if err != nil {
 		return SignIn{}, err
 	}
+	subject, err := s.admit(ctx, req, email)
+	if err != nil {
+		return SignIn{}, err
+	}
 	u, stale, reason, err := s.checkPassword(ctx, email, pw)
 	if err != nil {
+		s.release(ctx, subject)
 		return SignIn{}, err
 	}
 	var renewed secret.Text
@@ -85,6 +91,9 @@ func (s *Service) Login(ctx context.Context, req Request, kind session.Kind, ema
 			if err == nil && stale {
 				err = user.Rehash(tx, u, renewed)
 			}
+			if err == nil {
+				err = lockout.Forget(tx, subject)
+			}
 			if err == nil || !secerr.Is(err, secerr.NotFound) {
 				return nil, err
 			}
@@ -92,13 +101,19 @@ func (s *Service) Login(ctx context.Context, req Request, kind session.Kind, ema
 		}
 		actor := req.actor()
 		actor.UserID, actor.Email = u.ID, email
-		return errCredentials(), audit.Append(tx, audit.Event{Type: audit.LoginAttempt, Actor: actor,
-			Details: audit.Details{"method": "password", "reason": reason}})
+		if err := audit.Append(tx, audit.Event{Type: audit.LoginAttempt, Actor: actor,
+			Details: audit.Details{"method": "password", "reason": reason}}); err != nil {
+			return nil, err
+		}
+		return errCredentials(), s.failed(tx, req, subject, u, email)
 	})
+	s.deliverSoon()
 	if err != nil {
+		if !secerr.Is(err, secerr.InvalidCredentials) { // nothing was told of the password
+			s.release(ctx, subject)
+		}
 		return SignIn{}, err
 	}
-	s.deliverSoon()
 	return in, nil
 }
 

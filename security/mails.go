@@ -156,6 +156,13 @@ func (s *Service) compose(tx *db.Tx, m outbox.Message) (mail.Message, error) {
 		text.Subject = "Sign-in from a new device"
 		lines = "Your account at " + host + " was used from a device that it did not know.\n\nTime: " + when +
 			"\nDevice: " + plain(m.Details["device"]) + "\nAddress: " + m.Details["ip_address"] + notYou
+	case outbox.AccountLocked:
+		text.Subject = "Your account is locked for a while"
+		lines = "There were too many wrong passwords for your account at " + host + ", so nobody new can\nsign in for " +
+			m.Details["minutes"] + ".\n\nTime: " + when + "\nAddress of the last try: " + m.Details["ip_address"] +
+			"\n\nIf it was you: a browser that you signed in with before still lets you in, and a\nlink to a new password does too:\n\n" +
+			s.publicURL.JoinPath("forgot-password").String() +
+			"\n\nIf it was not you: your password was not guessed, and nothing else has happened."
 	default:
 		return mail.Message{}, errors.New("security: a message of an unknown kind: " + string(m.Kind))
 	}

@@ -160,6 +160,9 @@ func (s *Service) SetPasswordByLink(ctx context.Context, req Request, token, pw 
 		if err != nil {
 			return err
 		}
+		if err := s.unlockedByLink(tx, req, u); err != nil {
+			return err
+		}
 		if purpose == user.Reset {
 			if err := s.post(tx, outbox.PasswordChanged, u.Email, nil, noticeLifetime); err != nil {
 				return err

@@ -19,6 +19,7 @@ type userCmd struct {
 	Add  userAddCmd  `cmd:"" help:"Add a user and print its id, and a one-time link to set the password."`
 	List userListCmd `cmd:"" help:"List the users."`
 
+	Unlock  userUnlockCmd  `cmd:"" help:"Forget the failed sign-ins of a user: lock, wait and CAPTCHA."`
 	Disable userDisableCmd `cmd:"" help:"Shut a user out: sessions, tokens and keys are dead at once."`
 }
 
@@ -83,6 +84,16 @@ type userDisableCmd struct {
 func (cmd *userDisableCmd) Run(ctx context.Context, settings *Settings, std streams) error {
 	return withExisting(ctx, settings, std, func(service *security.Service) error {
 		return service.DisableUser(ctx, cmd.Email)
+	})
+}
+
+type userUnlockCmd struct {
+	Email string `arg:"" help:"E-mail address of the user."`
+}
+
+func (cmd *userUnlockCmd) Run(ctx context.Context, settings *Settings, std streams) error {
+	return withExisting(ctx, settings, std, func(service *security.Service) error {
+		return service.UnlockUser(ctx, cmd.Email)
 	})
 }
 

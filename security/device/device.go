@@ -87,6 +87,17 @@ func Seen(tx *db.Tx, userID string, cookie secret.Text, d Device) (known, any bo
 	return false, any, nil
 }
 
+// Known reports whether a user signed in from a device before.
+func Known(tx *db.Tx, userID string, cookie secret.Text) (bool, error) {
+	var known bool
+	err := tx.QueryRow("SELECT EXISTS (SELECT 1 FROM devices WHERE user_id = $1 AND device_hash = $2 AND last_seen_at_us > $3)",
+		userID, cookie.Hash(), db.Micros(tx.Now().Add(-Lifetime))).Scan(&known)
+	if err != nil {
+		return false, fmt.Errorf("device: known: %w", err)
+	}
+	return known, nil
+}
+
 // Since lists the devices of a user that were first seen after a time, but the
 // very first of all and the one that asks, newest first and 10 at most.
 func Since(r db.Reader, userID string, asking secret.Text, since time.Time) ([]Device, error) {

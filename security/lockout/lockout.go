@@ -130,6 +130,9 @@ func Release(tx *db.Tx, of Subject) error {
 	if err != nil {
 		return fmt.Errorf("lockout: release: %w", err)
 	}
+	if _, err := tx.Exec("DELETE FROM login_failures WHERE account = $1 AND device = $2 AND failures = 0", of.Account, notNull(of.Device)); err != nil {
+		return fmt.Errorf("lockout: release: %w", err)
+	}
 	return nil
 }
 

@@ -21,6 +21,7 @@ const (
 	PasswordChanged Kind = "password_changed"
 	FactorsRemoved  Kind = "factors_removed"
 	NewDevice       Kind = "new_device"
+	AccountLocked   Kind = "account_locked"
 )
 
 // Message is one mail on its way. Details are what its text needs; never a

@@ -1,0 +1,159 @@
+package security
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"patronus.internal/dashboard/security/audit"
+	"patronus.internal/dashboard/security/db"
+	"patronus.internal/dashboard/security/device"
+	"patronus.internal/dashboard/security/lockout"
+	"patronus.internal/dashboard/security/outbox"
+	"patronus.internal/dashboard/security/secerr"
+	"patronus.internal/dashboard/security/user"
+)
+
+// lockoutRules are those of the policy in force.
+func (s *Service) lockoutRules() lockout.Rules {
+	p := s.Policy().Lockout
+	return lockout.Rules{CaptchaAfter: p.CaptchaAfter, DelayAfter: p.DelayAfter, LockAfter: p.LockAfter, LockFor: time.Duration(p.LockSecs) * time.Second}
+}
+
+// accountMAC names an account where its address should not lie.
+func (s *Service) accountMAC(email string) []byte { return s.keys.MAC("login_failures", []byte(email)) }
+
+// admit lets an attempt to sign in through to the check of its password: the
+// account is not locked, nothing has to be waited for, and where a CAPTCHA is
+// demanded, it was solved. The attempt counts as a failure from here on, so that
+// of many at once no more are checked than the rules allow. An unknown address
+// goes the same way as a known one. It returns secerr.AccountLocked,
+// secerr.RateLimited or secerr.CaptchaRequired.
+func (s *Service) admit(ctx context.Context, req Request, email string) (lockout.Subject, error) {
+	subject := lockout.Subject{Account: s.accountMAC(email)}
+	err := s.write(ctx, func(tx *db.Tx) (error, error) {
+		if device.Genuine(req.Device, s.keys.MAC) {
+			u, err := user.ByEmail(tx, email)
+			if err != nil && !secerr.Is(err, secerr.NotFound) {
+				return nil, err
+			}
+			known, err := device.Known(tx, u.ID, req.Device)
+			if err != nil {
+				return nil, err
+			}
+			if known {
+				subject.Device = req.Device.Hash()
+			}
+		}
+		state, err := lockout.Load(tx, subject)
+		if err != nil {
+			return nil, err
+		}
+		verdict := state.Judge(tx.Now(), s.lockoutRules())
+		switch {
+		case verdict.Locked:
+			return locked(verdict.Wait), nil
+		case verdict.Wait > 0:
+			return &secerr.Error{Code: secerr.RateLimited, RetryAfter: verdict.Wait,
+				Detail: "There were several wrong passwords for this account. Wait a moment before the next try."}, nil
+		}
+		return nil, lockout.Count(tx, subject)
+	})
+	if refusal := secerr.CodeOf(err); err != nil && (refusal == secerr.AccountLocked || refusal == secerr.RateLimited) {
+		actor := req.actor()
+		actor.Email = email
+		s.noteRefusal(ctx, audit.LoginAttempt, actor, req.Route, string(refusal))
+	}
+	return subject, err
+}
+
+func locked(wait time.Duration) *secerr.Error {
+	return &secerr.Error{Code: secerr.AccountLocked, RetryAfter: wait, Detail: fmt.Sprintf(
+		"There were too many wrong passwords for this account. It is locked for %s. A browser that you signed in with before still lets you in, and so does a link to a new password.",
+		minutes(wait))}
+}
+
+func minutes(d time.Duration) string {
+	if n := int64((d + time.Minute - 1) / time.Minute); n > 1 {
+		return fmt.Sprintf("%d minutes", n)
+	}
+	return "a minute"
+}
+
+// release takes an attempt back whose password was not checked. It is called
+// with a context that may be over.
+func (s *Service) release(ctx context.Context, of lockout.Subject) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if err := s.commit(ctx, func(tx *db.Tx) error { return lockout.Release(tx, of) }); err != nil {
+		s.log.WarnContext(ctx, "an attempt to sign in that was not made counts as one", "error", err)
+	}
+}
+
+// failed follows a wrong password: it locks when there were too many, with an
+// event and a mail to the owner.
+func (s *Service) failed(tx *db.Tx, req Request, of lockout.Subject, u user.User, email string) error {
+	rules := s.lockoutRules()
+	isLocked, err := lockout.Failed(tx, of, rules)
+	if err != nil || !isLocked {
+		return err
+	}
+	actor := req.actor()
+	actor.UserID, actor.Email = u.ID, email
+	whose := "strangers"
+	if len(of.Device) > 0 {
+		whose = "device"
+	}
+	if err := audit.Append(tx, audit.Event{Type: audit.AccountLock, Actor: actor, Success: true,
+		Details: audit.Details{"target_user_id": u.ID, "target_email": email, "for_secs": int64(rules.LockFor.Seconds()), "locked": whose}}); err != nil {
+		return err
+	}
+	if !u.Enabled { // nobody is there to read it
+		return nil
+	}
+	return s.post(tx, outbox.AccountLocked, email, map[string]string{"ip_address": actor.IPAddress, "minutes": minutes(rules.LockFor)}, noticeLifetime)
+}
+
+// Unlock forgets the failed sign-ins of a user: lock, wait and CAPTCHA. It
+// returns secerr.NotFound for an unknown user.
+func (s *Service) Unlock(ctx context.Context, c Caller, id string) error {
+	return s.change(ctx, c, func(tx *db.Tx) error {
+		u, err := user.ByID(tx, id)
+		if err != nil {
+			return err
+		}
+		if _, err := lockout.Unlock(tx, s.accountMAC(u.Email)); err != nil {
+			return err
+		}
+		return record(tx, c, audit.AccountUnlock, audit.Details{"target_user_id": u.ID, "target_email": u.Email})
+	})
+}
+
+// UnlockUser is Unlock as a command of the host.
+func (s *Service) UnlockUser(ctx context.Context, email string) error {
+	email, err := user.CanonicalEmail(email)
+	if err != nil {
+		return err
+	}
+	return s.commit(ctx, func(tx *db.Tx) error {
+		u, err := user.ByEmail(tx, email)
+		if err != nil {
+			return err
+		}
+		if _, err := lockout.Unlock(tx, s.accountMAC(u.Email)); err != nil {
+			return err
+		}
+		return audit.Append(tx, audit.Event{Type: audit.AccountUnlock, Success: true, Details: audit.Details{"actor": "cli", "target_user_id": u.ID, "target_email": u.Email}})
+	})
+}
+
+// unlockedByLink lets who proved to own the mailbox in again.
+func (s *Service) unlockedByLink(tx *db.Tx, req Request, u user.User) error {
+	was, err := lockout.Unlock(tx, s.accountMAC(u.Email))
+	if err != nil || !was {
+		return err
+	}
+	actor := req.actor()
+	actor.UserID, actor.Email = u.ID, u.Email
+	return audit.Append(tx, audit.Event{Type: audit.AccountUnlock, Success: true, Actor: actor, Details: audit.Details{"reason": "password_reset", "target_user_id": u.ID, "target_email": u.Email}})
+}
