@@ -50,6 +50,9 @@ func (s *Server) apiLogin(c echo.Context) error {
 	if err := required(field{"email", body.Email}, field{"password", body.Password.Reveal()}); err != nil {
 		return err
 	}
+	if err := s.limitLogin(c, body.Email); err != nil {
+		return err
+	}
 	in, err := s.service.Login(c.Request().Context(), s.request(c), session.API, body.Email, body.Password)
 	if err != nil {
 		return err

@@ -36,14 +36,20 @@ func (s *Server) guardAPI(r route) echo.HandlerFunc {
 			return err
 		}
 		if r.access == public {
+			if err := s.limitPublic(c, r); err != nil {
+				return err
+			}
 			return r.handle(c)
 		}
 		token, err := bearer(c.Request().Header)
 		if err != nil {
-			return err
+			return s.limitStranger(c, err)
 		}
 		who, err := s.service.IdentifyBearer(c.Request().Context(), s.request(c), token)
 		if err != nil {
+			return s.limitStranger(c, err)
+		}
+		if err := s.limitCaller(c, r, who); err != nil {
 			return err
 		}
 		if who.EnrollmentRequired && !r.duringEnrollment {
@@ -61,9 +67,14 @@ func (s *Server) guardPage(r route) echo.HandlerFunc {
 		if err := refuseKeyInQuery(c.Request().URL); err != nil {
 			return err
 		}
+		if r.access == public {
+			if err := s.limitPublic(c, r); err != nil {
+				return err
+			}
+		}
 		if r.method != http.MethodGet {
 			if err := s.checkForm(c); err != nil {
-				return s.forged(c, err)
+				return s.forged(c, r, err)
 			}
 		}
 		if r.access == public {
@@ -71,9 +82,17 @@ func (s *Server) guardPage(r route) echo.HandlerFunc {
 		}
 		who, err := s.service.IdentifyCookie(c.Request().Context(), s.request(c), s.cookie(c))
 		if secerr.Is(err, secerr.Unauthenticated) {
+			if r.method != http.MethodGet {
+				if tooMany := s.limitStranger(c, err); !secerr.Is(tooMany, secerr.Unauthenticated) {
+					return tooMany
+				}
+			}
 			return c.Redirect(http.StatusSeeOther, loginURL(c.Request()))
 		}
 		if err != nil {
+			return err
+		}
+		if err := s.limitCaller(c, r, who); err != nil {
 			return err
 		}
 		if who.EnrollmentRequired && !r.duringEnrollment {
@@ -85,7 +104,7 @@ func (s *Server) guardPage(r route) echo.HandlerFunc {
 
 // forged records a form without its token that came with somebody's cookie:
 // somebody else may have made their browser send it.
-func (s *Server) forged(c echo.Context, err error) error {
+func (s *Server) forged(c echo.Context, r route, err error) error {
 	refusal := asRefusal(err)
 	if refusal.Code != secerr.CSRFFailed {
 		return err
@@ -93,6 +112,9 @@ func (s *Server) forged(c echo.Context, err error) error {
 	ctx := c.Request().Context()
 	who, identityErr := s.service.IdentifyCookie(ctx, s.request(c), s.cookie(c))
 	if identityErr != nil {
+		return s.limitStranger(c, err)
+	}
+	if err := s.limitCaller(c, r, who); err != nil {
 		return err
 	}
 	return s.service.Deny(ctx, who, refusal)

@@ -57,6 +57,9 @@ func (s *Server) submitLogin(c echo.Context) error {
 	}
 	email, next := form.One("email"), safeNext(form.One("next"))
 	if err = required(field{"email", email}, field{"password", form.One("password")}); err == nil {
+		err = s.limitLogin(c, email)
+	}
+	if err == nil {
 		var in security.SignIn
 		in, err = s.service.Login(c.Request().Context(), s.request(c), session.Browser, email, secret.NewText(form.One("password")))
 		if err == nil {

@@ -33,7 +33,8 @@ import (
 // against the real handlers and a real database file, at a clock that stands
 // still until the script moves it. The commands are:
 //
-//	server [mail]                  start a server on an empty data folder, with a mail server or without
+//	server [mail] [limits]         start a server on an empty data folder, with a mail server, and with the rate limits
+//	                               of a new installation; without "limits" with such that no script reaches
 //	adduser EMAIL ROLE PASSWORD    what `dashboard user add` does
 //	browser                        go on in another browser, without cookies
 //	clock DURATION                 move the clock, 31s or -1h
@@ -136,6 +137,9 @@ func cmdServer(ts *testscript.TestScript, _ bool, args []string) {
 	jar, err := cookiejar.New(nil)
 	ts.Check(err)
 	w.service, w.server = service, listener
+	if len(args) == 0 || args[len(args)-1] != "limits" {
+		ts.Check(securitytest.Unlimited(filepath.Join(w.dir, "data")))
+	}
 	w.client = &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	ts.Setenv("URL", public.String())
 	ts.Defer(func() {

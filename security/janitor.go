@@ -25,6 +25,7 @@ func (s *Service) Maintain(ctx context.Context) {
 				s.log.ErrorContext(ctx, "the use of API keys could not be recorded", "error", err)
 			}
 			s.memory.revoked.Prune(s.now())
+			s.limits.sweep()
 			s.reloadKeys(ctx)
 			if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
 				s.log.ErrorContext(ctx, "expired rows could not be removed", "error", err)

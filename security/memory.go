@@ -108,7 +108,9 @@ func (s *Service) look(ctx context.Context, now time.Time) error {
 		return err
 	}
 	s.reloadKeys(ctx)
-	s.policy.Store(&stored)
+	if was := s.policy.Swap(&stored); was == nil || was.Policy.RateLimits != stored.Policy.RateLimits {
+		s.limits.set(stored.Policy.RateLimits)
+	}
 	s.memory.revoked.Add(revoked...)
 	s.memory.empty()
 	s.memory.generation = generation

@@ -62,6 +62,7 @@ type Service struct {
 
 	policy atomic.Pointer[policy.Stored]
 	memory memory
+	limits limits
 	setup  setupLink
 	tally  tally
 }
@@ -100,6 +101,7 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 		mailer: o.Mail, mailed: make(chan struct{}, 1),
 	}
 	s.memory.revoked, s.memory.generation = revocation.NewSet(), -1
+	s.limits = newLimits(policy.Default().RateLimits, o.Now)
 	if err := s.fresh(ctx); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}

@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"patronus.internal/dashboard/security/securitytest"
 )
 
 func TestMain(m *testing.M) {
@@ -28,6 +30,7 @@ func TestMain(m *testing.M) {
 //	get STATUS PATH       ask the server
 //	post STATUS PATH JSON [BEARER]  send JSON to the server; the answer goes to stdout
 //	bearer STATUS PATH TOKEN        ask the server with a bearer
+//	unlimited                       raise the rate limits, for a script that is not about them
 //	smtp                            start a mail server; sets $SMTP
 //	mail NAME REGEXP                wait for a mail; sets $NAME to what the first group matches
 //	inflight SIGNAL       send a signal while a request is being handled; its answer must come
@@ -37,7 +40,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"serve": cmdServe, "stop": cmdStop, "get": cmdGet, "post": cmdPost, "bearer": cmdBearer, "smtp": cmdSMTP, "mail": cmdMail, "saveout": cmdSaveOut, "inflight": cmdInFlight,
+			"serve": cmdServe, "stop": cmdStop, "get": cmdGet, "post": cmdPost, "bearer": cmdBearer, "smtp": cmdSMTP, "unlimited": cmdUnlimited, "mail": cmdMail, "saveout": cmdSaveOut, "inflight": cmdInFlight,
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Values["server"] = new(server)
@@ -91,6 +94,10 @@ func cmdServe(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 	ts.Fatalf("the server ended before it served: %v", s.command.Wait())
+}
+
+func cmdUnlimited(ts *testscript.TestScript, _ bool, _ []string) {
+	ts.Check(securitytest.Unlimited(ts.Getenv("PATRONUS_DATA_DIR")))
 }
 
 func cmdStop(ts *testscript.TestScript, _ bool, args []string) {

@@ -113,3 +113,22 @@ func NewestEvent(path string) (event []byte, err error) {
 		"email": email.String, "ip_address": ip.String, "session_id": session.String, "api_key_id": key.String,
 		"details": json.RawMessage(details)})
 }
+
+// Unlimited changes the policy of a data folder from outside, so that no test
+// that is about something else meets a rate limit. A running service follows at
+// once.
+func Unlimited(dataDir string) (err error) {
+	db, err := sql.Open("sqlite3", "file:"+(&url.URL{Path: filepath.Join(dataDir, "patronus.db")}).EscapedPath()+"?_busy_timeout=5000")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	_, err = db.Exec(UnlimitedSQL)
+	return err
+}
+
+// UnlimitedSQL is what Unlimited runs.
+const UnlimitedSQL = `INSERT OR IGNORE INTO policy (id, version, document, updated_at_us) VALUES (1, 1, json_object('rate_limits', json_object(
+	'login', json('{"max_requests":1000000,"window_secs":1,"burst":0}'), 'api_authenticated', json('{"max_requests":1000000,"window_secs":1,"burst":0}'),
+	'api_key', json('{"max_requests":1000000,"window_secs":1,"burst":0}'), 'api_unauthenticated', json('{"max_requests":1000000,"window_secs":1,"burst":0}'))), 0);
+UPDATE generation SET number = number + 1`

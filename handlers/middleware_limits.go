@@ -1,0 +1,68 @@
+package handlers
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/labstack/echo/v4"
+
+	"patronus.internal/dashboard/security"
+	"patronus.internal/dashboard/security/ratelimit"
+)
+
+// limited writes the headers of a limiter's decision, and passes on what it
+// refuses. Of several decisions on one request the last one written is the
+// tightest: whoever may be refused by two asks the wider one first.
+func limited(c echo.Context, d ratelimit.Decision, refusal error) error {
+	if d.Limit == 0 { // nothing was decided
+		return refusal
+	}
+	h := c.Response().Header()
+	h.Set("X-RateLimit-Limit", strconv.FormatInt(d.Limit, 10))
+	h.Set("X-RateLimit-Remaining", strconv.FormatInt(d.Remaining, 10))
+	h.Set("X-RateLimit-Reset", strconv.FormatInt(wholeSeconds(d.ResetAfter), 10))
+	return refusal
+}
+
+// limitPublic counts a request on a route that needs no identity.
+func (s *Server) limitPublic(c echo.Context, r route) error {
+	ctx := c.Request().Context()
+	switch r.limit {
+	case limitUnauthenticated:
+		d, err := s.service.LimitUnauthenticated(ctx, s.request(c))
+		return limited(c, d, err)
+	case limitLogin:
+		// The handler counts it, when it has read whose account it is.
+		d, err := s.service.PeekLogin(ctx, s.request(c))
+		return limited(c, d, err)
+	}
+	return nil
+}
+
+// limitLogin counts an attempt to sign in.
+func (s *Server) limitLogin(c echo.Context, email string) error {
+	d, err := s.service.LimitLogin(c.Request().Context(), s.request(c), email)
+	return limited(c, d, err)
+}
+
+// limitStranger counts a request whose identity was refused, and returns why it
+// was, or that there were too many.
+func (s *Server) limitStranger(c echo.Context, refusal error) error {
+	if ToProblem(refusal, "").Status != http.StatusUnauthorized {
+		return refusal
+	}
+	d, err := s.service.LimitUnauthenticated(c.Request().Context(), s.request(c))
+	if err := limited(c, d, err); err != nil {
+		return err
+	}
+	return refusal
+}
+
+// limitCaller counts a request of somebody.
+func (s *Server) limitCaller(c echo.Context, r route, who security.Caller) error {
+	if r.limit == unlimited {
+		return nil
+	}
+	d, err := s.service.LimitCaller(c.Request().Context(), who)
+	return limited(c, d, err)
+}

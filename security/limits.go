@@ -1,0 +1,116 @@
+package security
+
+import (
+	"context"
+	"time"
+
+	"patronus.internal/dashboard/security/audit"
+	"patronus.internal/dashboard/security/policy"
+	"patronus.internal/dashboard/security/ratelimit"
+	"patronus.internal/dashboard/security/secerr"
+	"patronus.internal/dashboard/security/user"
+)
+
+// limits are the rate limiters, one for each class of the policy.
+type limits struct {
+	login           *ratelimit.Limiter
+	authenticated   *ratelimit.Limiter
+	key             *ratelimit.Limiter
+	unauthenticated *ratelimit.Limiter
+	webSocket       *ratelimit.Limiter
+}
+
+func newLimits(p policy.RateLimits, now func() time.Time) limits {
+	limiter := func(l policy.RateLimit) *ratelimit.Limiter {
+		return ratelimit.New(limitOf(l), ratelimit.Options{Now: now})
+	}
+	return limits{login: limiter(p.Login), authenticated: limiter(p.APIAuthenticated), key: limiter(p.APIKey),
+		unauthenticated: limiter(p.APIUnauthenticated), webSocket: limiter(p.WebSocket)}
+}
+
+func limitOf(l policy.RateLimit) ratelimit.Limit {
+	return ratelimit.Limit{MaxRequests: l.MaxRequests, Burst: l.Burst, Window: time.Duration(l.WindowSecs) * time.Second}
+}
+
+// set puts the limits of a policy in force.
+func (l limits) set(p policy.RateLimits) {
+	l.login.SetLimit(limitOf(p.Login))
+	l.authenticated.SetLimit(limitOf(p.APIAuthenticated))
+	l.key.SetLimit(limitOf(p.APIKey))
+	l.unauthenticated.SetLimit(limitOf(p.APIUnauthenticated))
+	l.webSocket.SetLimit(limitOf(p.WebSocket))
+}
+
+func (l limits) sweep() {
+	for _, limiter := range []*ratelimit.Limiter{l.login, l.authenticated, l.key, l.unauthenticated, l.webSocket} {
+		limiter.Sweep()
+	}
+}
+
+// LimitUnauthenticated counts a request without identity by its address. With
+// a decision that does not allow it comes secerr.RateLimited. The limits are
+// those of the policy in force.
+func (s *Service) LimitUnauthenticated(ctx context.Context, req Request) (ratelimit.Decision, error) {
+	if err := s.fresh(ctx); err != nil {
+		return ratelimit.Decision{}, err
+	}
+	d := s.limits.unauthenticated.CheckIP(req.IP)
+	return d, s.tooMany(ctx, d, req.actor(), req.Route)
+}
+
+// LimitCaller counts a request by whom it is of: the key, or the person.
+func (s *Service) LimitCaller(ctx context.Context, c Caller) (ratelimit.Decision, error) {
+	d := ratelimit.Decision{}
+	if c.Key != nil {
+		d = s.limits.key.CheckKey(c.Key.ID)
+	} else {
+		d = s.limits.authenticated.CheckUser(c.User.ID)
+	}
+	return d, s.tooMany(ctx, d, c.actor(), c.Request.Route)
+}
+
+// PeekLogin tells what is left of the sign-ins of an address, and counts
+// nothing.
+func (s *Service) PeekLogin(ctx context.Context, req Request) (ratelimit.Decision, error) {
+	if err := s.fresh(ctx); err != nil {
+		return ratelimit.Decision{}, err
+	}
+	d := s.limits.login.PeekIP(req.IP)
+	return d, s.tooMany(ctx, d, req.actor(), req.Route)
+}
+
+// LimitLogin counts an attempt to sign in by its address and by the account,
+// whether there is one or not: in both, or when one of them is used up, in
+// neither. The decision is the tighter of the two.
+func (s *Service) LimitLogin(ctx context.Context, req Request, email string) (ratelimit.Decision, error) {
+	if canonical, err := user.CanonicalEmail(email); err == nil {
+		email = canonical
+	}
+	_, both := ratelimit.All(s.limits.login.IP(req.IP), s.limits.login.User(email))
+	d := both[0]
+	if tighter(both[1], d) {
+		d = both[1]
+	}
+	actor := req.actor()
+	actor.Email = email
+	return d, s.tooMany(ctx, d, actor, req.Route)
+}
+
+// tighter reports whether a decision leaves less than another.
+func tighter(a, b ratelimit.Decision) bool {
+	if a.Allowed != b.Allowed {
+		return !a.Allowed
+	}
+	if a.RetryAfter != b.RetryAfter {
+		return a.RetryAfter > b.RetryAfter
+	}
+	return a.Remaining < b.Remaining
+}
+
+func (s *Service) tooMany(ctx context.Context, d ratelimit.Decision, actor audit.Actor, route string) error {
+	if d.Allowed {
+		return nil
+	}
+	s.noteRefusal(ctx, audit.AuthorizationFailed, actor, route, string(secerr.RateLimited))
+	return &secerr.Error{Code: secerr.RateLimited, RetryAfter: d.RetryAfter, Detail: "There were too many requests. Wait before the next one."}
+}
