@@ -34,13 +34,13 @@ type server struct {
 	announced string // the one line that shows a secret
 }
 
-// startServer starts the binary on a free port with its data in the folder,
-// and stops it at the end of the test. It must then end well, and must have
-// logged no error.
-func startServer(t *testing.T, data string) *server {
+// startServer starts the binary on a free port with its data in the folder
+// and, if given, more flags, and stops it at the end of the test. It must then
+// end well, and must have logged no error.
+func startServer(t *testing.T, data string, flags ...string) *server {
 	t.Helper()
 	s := &server{t: t, output: newOutput(), exited: make(chan error, 1), secrets: map[string]string{}}
-	s.command = exec.Command(binary, "serve", "--listen", "127.0.0.1:0", "--data-dir", data, "--log-format", "json")
+	s.command = exec.Command(binary, append([]string{"serve", "--listen", "127.0.0.1:0", "--data-dir", data, "--log-format", "json"}, flags...)...)
 	s.command.Stdout, s.command.Stderr = writer(s.output.keepStdout), writer(s.output.keepStderr)
 	if err := s.command.Start(); err != nil {
 		t.Fatal(err)
@@ -131,6 +131,23 @@ func (s *server) get(path, bearer string) (int, string) {
 		s.t.Fatal(err)
 	}
 	return response.StatusCode, string(body)
+}
+
+// browses asks for a page with the cookie of a session and returns the status
+// and where it leads on to.
+func (s *server) browses(path, cookie string) (int, string) {
+	s.t.Helper()
+	request, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, s.url+path, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	request.AddCookie(&http.Cookie{Name: sessionCookie, Value: cookie})
+	response, err := http.DefaultTransport.RoundTrip(request) // which follows nothing
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	return response.StatusCode, response.Header.Get("Location")
 }
 
 // output is what a process has written so far. What it wrote on stdout can be

@@ -178,9 +178,15 @@ func (v *visitor) visit(path string, status int64) {
 // at checks which page is shown, by its path.
 func (v *visitor) at(path string) {
 	v.t.Helper()
-	if at := value(v, "read the address", chromedp.Evaluate[string]("location.pathname")); at != path {
+	if at := v.path(); at != path {
 		v.t.Fatalf("at %s, want %s\n%s", at, path, v.page())
 	}
+}
+
+// path is that of the page that is shown.
+func (v *visitor) path() string {
+	v.t.Helper()
+	return value(v, "read the address", chromedp.Evaluate[string]("location.pathname"))
 }
 
 // fill types a text into the field of that name, in place of what it holds.

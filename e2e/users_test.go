@@ -1,0 +1,138 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestAdminHelps has a user without a password and an admin who helps, on a
+// server that sends no mail; then the admin answers to a breach.
+func TestAdminHelps(t *testing.T) {
+	eitherWay(t, func(t *testing.T, scripts bool) {
+		data := t.TempDir()
+		s := startServer(t, data)
+		admin := newAdmin(t, s, scripts) // first: the link of the first run is good only without any user
+		user := newUser(t, s, data, scripts)
+		user.enrols(s)
+
+		user.asksWithoutMail()
+		id := admin.findsUser(user.email)
+		link := admin.makesResetLink(s, id)
+		user.setsPasswordByLink(s, link, "orchard velvet compass 48")
+		user.visit("/account", 200)
+		user.at("/login")
+		user.signsInWithApp()
+		user.at("/")
+
+		admin.clicks("/users")
+		admin.follow(`main a[href="`+id+`"]`, 200)
+		admin.asksFor(id + "/sign-out")
+		admin.confirms(s, id+"/sign-out")
+		admin.at(id)
+		admin.sees("They are signed out everywhere.")
+		user.isSignedOut()
+
+		user.signsIn()
+		user.at("/")
+		admin.asksFor(id + "/reenroll")
+		admin.confirms(s, id+"/reenroll")
+		admin.at(id)
+		admin.sees("new one demanded")
+		admin.inspect("user-reenroll")
+		user.reenrols(s)
+
+		admin.clicks("/users")
+		admin.asksFor("/users/everyone/sign-out")
+		admin.inspect("confirm-everyone")
+		admin.confirms(s, "/users/everyone/sign-out")
+		admin.at("/users")
+		admin.sees("1 session ended")
+		user.isSignedOut()
+		admin.clicks("/api-keys")
+		admin.at("/api-keys")
+	})
+}
+
+// asksWithoutMail is told whom to ask.
+func (p *person) asksWithoutMail() {
+	p.t.Helper()
+	p.visit("/forgot-password", 200)
+	p.sees("This server sends no mail")
+	p.inspect("forgot-without-mail")
+	p.fill("email", p.email)
+	p.submit("/forgot-password", 200)
+	p.sees("ask an admin")
+	p.inspect("forgot-asked-without-mail")
+}
+
+// findsUser finds a user, who has asked for a link, and returns the path of
+// their page.
+func (p *person) findsUser(email string) string {
+	p.t.Helper()
+	p.visit("/audit?event_type=password_reset_request", 200)
+	p.row(email)
+	p.clicks("/users")
+	p.inspect("users")
+	p.fill("email", "nobody@example.org")
+	p.submit("/users", 200)
+	p.sees("no user with this address")
+	p.inspect("users-none")
+	p.fill("email", email)
+	p.submit("/users", 200)
+	if rows := p.texts("main tbody tr"); len(rows) != 1 || !strings.Contains(rows[0], email) {
+		p.t.Fatalf("for %s the list holds %q", email, rows)
+	}
+	p.follow("main tbody a", 200)
+	p.sees(email)
+	p.inspect("user")
+	return p.path()
+}
+
+// makesResetLink makes a link to another password of a user, after a wrong
+// password and a wrong code.
+func (p *person) makesResetLink(s *server, id string) string {
+	p.t.Helper()
+	path := id + "/reset-link"
+	p.asksFor(path)
+	p.sees(userEmail)
+	p.inspect("confirm")
+	p.proves(path, p.password+"x", p.spends(), 401)
+	p.refuses("password")
+	p.inspect("confirm-refused")
+	p.proves(path, p.password, p.app.wrongCode(), 401)
+	p.refuses("code")
+	p.inspect("confirm-refused-code")
+	p.confirms(s, path)
+	link := p.text("#reset-link")
+	_, token, _ := strings.Cut(link, s.url+"/reset-password?token=")
+	s.keepsSecret("token of the reset link", token)
+	p.inspect("reset-link")
+	p.follow(`main a[href="`+id+`"]`, 200)
+	p.at(id)
+	p.seesNot(token)
+	return link
+}
+
+// reenrols is signed out by the admin and comes back with the old second
+// factor, after which nothing opens before there is a new one.
+func (p *person) reenrols(s *server) {
+	p.t.Helper()
+	p.isSignedOut()
+	old := p.app
+	p.signsIn()
+	p.at("/account/mfa")
+	for _, path := range []string{"/", "/api-keys", "/account/sessions"} {
+		p.visit(path, 200)
+		p.at("/account/mfa")
+	}
+	p.sees("set up your second factor anew")
+	p.inspect("mfa-reenrol")
+	p.enrols(s)
+	if p.app.secret == old.secret {
+		p.t.Error("the new second factor has the secret of the old one")
+	}
+	p.visit("/", 200)
+	p.at("/")
+}
