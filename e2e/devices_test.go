@@ -33,7 +33,7 @@ func TestDevices(t *testing.T) {
 
 		p.uses(first)
 		p.clicks("/")
-		p.sees(newElsewhere)
+		p.sees(newElsewhere + ": Headless Chrome on Linux from 127.0.0.1, ")
 		p.inspect("overview-new-device")
 		p.clicks("/account/sessions")
 		p.inspect("sessions-two")

@@ -83,4 +83,5 @@ func (p *person) setsPasswordByLink(s *server, link, password string) {
 	p.at("/login")
 	p.sees("Your password is set")
 	p.visit(link, 404)
+	p.follow(`a[href="/forgot-password"]`, 200)
 }

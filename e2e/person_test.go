@@ -19,10 +19,14 @@ const (
 	userPassword = "copper meadow wristwatch 61"
 )
 
-// eitherWay runs a test with JavaScript and again without.
+// eitherWay runs a test with JavaScript and, beside that, without.
 func eitherWay(t *testing.T, test func(t *testing.T, scripts bool)) {
-	t.Run("with JavaScript", func(t *testing.T) { test(t, true) })
-	t.Run("without JavaScript", func(t *testing.T) { test(t, false) })
+	for name, scripts := range map[string]bool{"with JavaScript": true, "without JavaScript": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, scripts)
+		})
+	}
 }
 
 // newAdmin is the first admin, signed in and enrolled.

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Takes the pictures of docs/screenshots anew, from the real program in a real
-# browser, while the walk of the tests goes through its pages.
+# browser, while the tests go through its pages.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 taken=$(mktemp -d)
 trap 'rm -rf "$taken"' EXIT
-E2E_SCREENSHOTS=$taken go test -tags e2e -count=1 -run 'TestMainJob/with_JavaScript' ./e2e/...
+E2E_SCREENSHOTS=$taken go test -tags e2e -count=1 -run 'TestMainJob|TestAdminHelps/with_JavaScript' ./e2e/...
 mkdir -p docs/screenshots
-for name in overview-1280-light audit-1280-light api-keys-1280-dark mfa-enrol-360-light; do
+for name in overview-1280-light audit-1280-light api-keys-1280-dark mfa-enrol-360-light users-1280-light; do
   cp "$taken/$name.png" docs/screenshots/
 done

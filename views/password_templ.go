@@ -59,7 +59,7 @@ func SetPassword(p SetPasswordProps) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			if p.Invalid {
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 3, "<p>This link is not good any more: it was used, replaced by a newer one, or has expired.</p><p>Ask an admin for a new link. If you have set your password already, <a href=\"/login\">sign in</a>.</p>")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 3, "<p>This link is not good any more: it was used, replaced by a newer one, or has expired.</p><p><a href=\"/forgot-password\">Ask for a new link</a>. If you have set your password already, <a href=\"/login\">sign in</a>.</p>")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
