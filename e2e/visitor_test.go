@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
@@ -113,9 +115,21 @@ func (v *visitor) call(what string, step func(ctx context.Context) error) {
 	v.t.Helper()
 	ctx, cancel := context.WithTimeout(v.ctx, actionLimit)
 	defer cancel()
-	if err := step(ctx); err != nil {
+	err := step(ctx)
+	for isStale(err) && ctx.Err() == nil {
+		err = step(ctx)
+	}
+	if err != nil {
 		v.t.Fatalf("%s: %v\n%s", what, err, v.page())
 	}
+}
+
+// isStale reports whether a step was not taken because the debugger numbered
+// the nodes of the page anew, as it does shortly after a page has loaded. What
+// was looked up before that has to be looked up again.
+func isStale(err error) bool {
+	var refused *cdproto.Error
+	return errors.As(err, &refused) && strings.Contains(refused.Message, "node with given id")
 }
 
 // value is call for an action of chromedp that returns a value.

@@ -25,10 +25,7 @@ type person struct {
 
 // TestMainJob walks from an empty folder to the audit log, with JavaScript and
 // again without.
-func TestMainJob(t *testing.T) {
-	t.Run("with JavaScript", func(t *testing.T) { mainJob(t, true) })
-	t.Run("without JavaScript", func(t *testing.T) { mainJob(t, false) })
-}
+func TestMainJob(t *testing.T) { eitherWay(t, mainJob) }
 
 func mainJob(t *testing.T, scripts bool) {
 	s := startServer(t, t.TempDir())
