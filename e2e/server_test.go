@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"patronus.internal/dashboard/security/securitytest"
 )
 
 // Limits on the wait for something that should be nearly immediate. They are
@@ -52,6 +54,11 @@ func startServer(t *testing.T, data string, flags ...string) *server {
 	}()
 	t.Cleanup(s.stop)
 	s.url = "http://localhost:" + s.wait(`(?m)^listening on http://127\.0\.0\.1:(\d+)\n`)
+	// The walks sign in more often than the limits let anybody; what a limit
+	// does is tested without a browser.
+	if err := securitytest.Unlimited(data); err != nil {
+		t.Fatal(err)
+	}
 	return s
 }
 
