@@ -100,10 +100,7 @@ func (s *Server) page(c echo.Context, title, active string) views.Page {
 	if who := caller(c); who.User.ID != "" {
 		p.User = &views.Viewer{Email: who.User.Email, Role: who.User.Role, EnrollmentRequired: who.EnrollmentRequired,
 			CanReadAudit: who.Reach(rbac.AuditRead) == rbac.All, CanReadUsers: who.Reach(rbac.UsersRead) == rbac.All}
-		if who.Session.NewDevice {
-			p.NewDevice = true
-			s.service.NewDeviceShown(c.Request().Context(), who)
-		}
+		p.NewDevice = who.Session.NewDevice
 	}
 	return p
 }

@@ -36,7 +36,8 @@ func (s *Server) renderConfirm(c echo.Context, status int, page views.Page, what
 		return err
 	}
 	return s.render(c, status, views.Confirm(views.ConfirmProps{Page: page, Text: text, Back: back, Button: what.button,
-		Path: c.Request().URL.Path, CodeNeeded: caller(c).User.MFAEnabled}))
+		// Escaped: a "/" in a part of it must not lead the form elsewhere.
+		Path: c.Request().URL.EscapedPath(), CodeNeeded: caller(c).User.MFAEnabled}))
 }
 
 // confirmed checks the proof, hands the browser the cookie of its renewed
@@ -105,7 +106,19 @@ func (s *Server) turnOffMFA() confirmation {
 
 func (s *Server) removeFactor() confirmation {
 	return confirmation{action: stepup.RemoveFactor, title: "Remove a second factor", menu: views.MenuMFA, button: "Remove it",
-		about: always("/account/mfa", "It does not sign you in any more, and you are signed out everywhere else. When it was your last one, your backup codes stop working too, and your password alone signs you in."),
+		about: func(c echo.Context) ([]string, string, error) {
+			state, err := s.service.MFA(c.Request().Context(), caller(c))
+			if err != nil {
+				return nil, "", err
+			}
+			for _, f := range state.Factors {
+				if f.ID == c.Param("id") {
+					return []string{"Second factor: " + f.Name, "It does not sign you in any more, and you are signed out everywhere else. When it was your last one, your backup codes stop working too, and your password alone signs you in."},
+						"/account/mfa", nil
+				}
+			}
+			return nil, "", secerr.New(secerr.NotFound, "You have no such second factor.")
+		},
 		do: func(c echo.Context, nonce secret.Text) error {
 			if err := s.service.RemoveFactor(c.Request().Context(), caller(c), nonce, c.Param("id")); err != nil {
 				return err

@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"net/http"
-	"strconv"
 
 	"github.com/labstack/echo/v4"
 
@@ -18,18 +17,13 @@ const usersPerPage = 50
 
 // pageUsers lists the users, oldest first.
 func (s *Server) pageUsers(c echo.Context) error {
-	values, err := queryParams(c, "email", "cursor", "done", "count")
+	values, err := queryParams(c, "email", "cursor", "done")
 	if err != nil {
 		return err
 	}
 	props := views.UsersProps{Page: s.page(c, "Users", views.MenuUsers), Email: values.Get("email"), CanRevoke: s.mayRevoke(c), CanWrite: s.mayWriteUsers(c)}
-	if n, err := strconv.ParseUint(values.Get("count"), 10, 32); err == nil {
-		switch values.Get("done") {
-		case "signed-out":
-			props.Notice = counted(n, "session ended", "sessions ended") + ". Everybody has to sign in again; you do not."
-		case "reenroll":
-			props.Notice = counted(n, "person has", "people have") + " to set up a new second factor."
-		}
+	if values.Get("done") == "signed-out" {
+		props.Notice = "Everybody else has to sign in again. The audit log tells how many sessions ended."
 	}
 	after, err := decodeIDCursor(values.Get("cursor"))
 	if err != nil {
@@ -49,13 +43,6 @@ func (s *Server) pageUsers(c echo.Context) error {
 		props.NextURL = pageURL("/users", values, "cursor", encodeIDCursor(next))
 	}
 	return s.render(c, status, views.Users(props))
-}
-
-func counted(n uint64, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return strconv.FormatUint(n, 10) + " " + many
 }
 
 func userRow(u user.User) views.UserRow {
@@ -99,7 +86,7 @@ func (s *Server) aboutUser(text ...string) func(echo.Context) ([]string, string,
 
 func (s *Server) signOutUser() confirmation {
 	return confirmation{action: stepup.RevokeAllTokens, title: "Sign a user out", menu: views.MenuUsers, button: "Sign them out",
-		about: s.aboutUser("Every session and token of theirs ends at once. Their API keys go on working."),
+		about: s.aboutUser("Every session and token of theirs ends at once; of your own, all but this one. Their API keys go on working."),
 		do: func(c echo.Context, nonce secret.Text) error {
 			if _, err := s.service.RevokeAllTokens(c.Request().Context(), caller(c), nonce, c.Param("id"), ""); err != nil {
 				return err
@@ -112,11 +99,10 @@ func (s *Server) signOutEveryone() confirmation {
 	return confirmation{action: stepup.RevokeAllTokens, title: "Sign everyone out", menu: views.MenuUsers, button: "Sign everyone out",
 		about: always("/users", "Every session and token of everyone ends at once, but this one. API keys go on working."),
 		do: func(c echo.Context, nonce secret.Text) error {
-			n, err := s.service.RevokeAllTokens(c.Request().Context(), caller(c), nonce, "", "")
-			if err != nil {
+			if _, err := s.service.RevokeAllTokens(c.Request().Context(), caller(c), nonce, "", ""); err != nil {
 				return err
 			}
-			return c.Redirect(http.StatusSeeOther, "/users?done=signed-out&count="+strconv.FormatInt(n, 10))
+			return c.Redirect(http.StatusSeeOther, "/users?done=signed-out")
 		}}
 }
 
@@ -135,11 +121,10 @@ func (s *Server) reenrollEveryone() confirmation {
 	return confirmation{action: stepup.ForceReenrollment, title: "Demand new second factors", menu: views.MenuUsers, button: "Demand them",
 		about: always("/users", "Everyone who has a second factor is signed out, you too. At the next sign-in, with the old one, each sets up a new one before anything else."),
 		do: func(c echo.Context, nonce secret.Text) error {
-			n, err := s.service.ForceReenrollment(c.Request().Context(), caller(c), nonce, "")
-			if err != nil {
+			if _, err := s.service.ForceReenrollment(c.Request().Context(), caller(c), nonce, ""); err != nil {
 				return err
 			}
-			return c.Redirect(http.StatusSeeOther, "/users?done=reenroll&count="+strconv.Itoa(n))
+			return c.Redirect(http.StatusSeeOther, "/users")
 		}}
 }
 

@@ -11,6 +11,7 @@ import (
 	"patronus.internal/dashboard/security/mail"
 	"patronus.internal/dashboard/security/outbox"
 	"patronus.internal/dashboard/security/secerr"
+	"patronus.internal/dashboard/security/secret"
 	"patronus.internal/dashboard/security/user"
 )
 
@@ -24,7 +25,7 @@ const (
 	// noticeLifetime is how long it is worth telling somebody what happened.
 	noticeLifetime = 24 * time.Hour
 	// deliverEvery is how often the outbox is looked into without a call: a
-	// command of the host, or a server that died, may have left something.
+	// server that died may have left something.
 	deliverEvery = time.Minute
 )
 
@@ -72,27 +73,37 @@ func (s *Service) Deliver(ctx context.Context) {
 	}
 }
 
+// dropBatch is how many requests for a link that have no reader are crossed out
+// in one commit: a flood of made-up addresses must not hold up what is real.
+const dropBatch = 1000
+
 // deliverDue sends all that is due.
 func (s *Service) deliverDue(ctx context.Context) error {
 	for {
 		var m outbox.Message
-		var text mail.Message
+		var text letter
 		var found bool
 		err := s.commit(ctx, func(tx *db.Tx) (err error) {
+			if err := s.clearOutbox(ctx, tx); err != nil {
+				return err
+			}
 			if m, found, err = outbox.Claim(tx); err != nil || !found {
 				return err
 			}
 			text, err = s.compose(tx, m)
-			if secerr.Is(err, secerr.NotFound) { // nobody is there to read it
-				text.To = ""
+			switch {
+			case secerr.Is(err, secerr.NotFound): // nobody is there to read it
 				return outbox.Done(tx, m.ID, outbox.Dropped)
+			case errors.Is(err, errUnwritable): // it must not stop those behind it
+				s.log.ErrorContext(ctx, "a mail cannot be written", "kind", string(m.Kind), "id", m.ID)
+				return outbox.Done(tx, m.ID, outbox.Failed)
 			}
 			return err
 		})
 		if err != nil || !found {
 			return err
 		}
-		if text.To == "" {
+		if text.message.To == "" {
 			continue
 		}
 		if err := s.deliver(ctx, m, text); err != nil {
@@ -101,36 +112,74 @@ func (s *Service) deliverDue(ctx context.Context) error {
 	}
 }
 
+// clearOutbox crosses out what is too old and what has no reader.
+func (s *Service) clearOutbox(ctx context.Context, tx *db.Tx) error {
+	expired, err := outbox.Expire(tx)
+	if err != nil {
+		return err
+	}
+	if expired > 0 {
+		s.log.ErrorContext(ctx, "mails could not be sent in time and are given up", "count", expired)
+	}
+	_, err = tx.Exec(`UPDATE outbox SET done_at_us = $1, outcome = 'dropped' WHERE id IN (SELECT id FROM outbox
+		WHERE done_at_us IS NULL AND next_attempt_at_us <= $1 AND kind = $2
+			AND NOT EXISTS (SELECT 1 FROM users WHERE email = outbox.recipient AND enabled = 1) LIMIT $3)`,
+		db.Micros(tx.Now()), string(outbox.PasswordReset), dropBatch)
+	return err
+}
+
+// letter is a message with the secret in it, so that no log shows it.
+type letter struct {
+	message mail.Message
+	token   secret.Text
+}
+
 // deliver makes one attempt and notes what became of it. An attempt that was
 // cut off by the end of the program is made again by the next one.
-func (s *Service) deliver(ctx context.Context, m outbox.Message, text mail.Message) error {
-	sending := s.mailer.Send(ctx, text)
+func (s *Service) deliver(ctx context.Context, m outbox.Message, text letter) error {
+	sending := s.mailer.Send(ctx, text.message)
 	if sending != nil && ctx.Err() != nil {
 		return errors.Join(sending, ctx.Err())
 	}
-	return s.commit(ctx, func(tx *db.Tx) error {
+	// What was sent is noted also when the program is ending, or it would be
+	// sent again, and its link would be dead.
+	noting, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+	defer cancel()
+	return s.commit(noting, func(tx *db.Tx) error {
 		switch {
 		case sending == nil:
 			return outbox.Done(tx, m.ID, outbox.Sent)
 		case mail.Permanent(sending):
-			s.log.ErrorContext(ctx, "a mail was refused for good", "kind", string(m.Kind), "id", m.ID, "error", sending)
+			s.log.ErrorContext(ctx, "a mail was refused for good", "kind", string(m.Kind), "id", m.ID, "error", text.without(sending))
 			return outbox.Done(tx, m.ID, outbox.Failed)
 		}
-		s.log.WarnContext(ctx, "a mail could not be sent and is tried again", "kind", string(m.Kind), "id", m.ID, "attempt", m.Attempts, "error", sending)
+		s.log.WarnContext(ctx, "a mail could not be sent and is tried again", "kind", string(m.Kind), "id", m.ID, "attempt", m.Attempts, "error", text.without(sending))
 		return outbox.Retry(tx, m)
 	})
 }
 
+// without is what a mail server said, which may quote the message.
+func (l letter) without(err error) string {
+	if l.token.Empty() {
+		return err.Error()
+	}
+	return strings.ReplaceAll(err.Error(), l.token.Reveal(), "[hidden]")
+}
+
+var errUnwritable = errors.New("security: a message of an unknown kind")
+
 // compose writes the text of a message. A link in it is made now, and is the
-// only good one of the user. secerr.NotFound means that there is no reader.
-func (s *Service) compose(tx *db.Tx, m outbox.Message) (mail.Message, error) {
+// only one of the user that is good. secerr.NotFound means that there is no
+// reader.
+func (s *Service) compose(tx *db.Tx, m outbox.Message) (letter, error) {
 	u, err := user.ByEmail(tx, m.Recipient)
 	if err != nil {
-		return mail.Message{}, err
+		return letter{}, err
 	}
 	if !u.Enabled {
-		return mail.Message{}, secerr.New(secerr.NotFound, "The user is disabled.")
+		return letter{}, secerr.New(secerr.NotFound, "The user is disabled.")
 	}
+	var token secret.Text
 	text := mail.Message{ID: m.ID, To: u.Email}
 	host := s.publicURL.Hostname()
 	when := m.CreatedAt.UTC().Format("2 January 2006, 15:04 UTC")
@@ -138,9 +187,8 @@ func (s *Service) compose(tx *db.Tx, m outbox.Message) (mail.Message, error) {
 	var lines string
 	switch m.Kind {
 	case outbox.PasswordReset:
-		token, err := user.IssueLink(tx, s.rand, u.ID, user.Reset, ResetLifetime)
-		if err != nil {
-			return mail.Message{}, err
+		if token, err = user.IssueLink(tx, s.rand, u.ID, user.Reset, ResetLifetime); err != nil {
+			return letter{}, err
 		}
 		text.Subject = "Set a new password"
 		lines = "Somebody asked for a new password for your account at " + host + ".\nOpen this link to set one; it is good once, for 30 minutes:\n\n" +
@@ -164,10 +212,10 @@ func (s *Service) compose(tx *db.Tx, m outbox.Message) (mail.Message, error) {
 			s.publicURL.JoinPath("forgot-password").String() +
 			"\n\nIf it was not you: your password was not guessed, and nothing else has happened."
 	default:
-		return mail.Message{}, errors.New("security: a message of an unknown kind: " + string(m.Kind))
+		return letter{}, errUnwritable
 	}
 	text.Body = lines + "\n"
-	return text, nil
+	return letter{text, token}, nil
 }
 
 // plain is what a client calls itself, without what a mail program would make a

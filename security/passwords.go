@@ -124,9 +124,17 @@ func (s *Service) ChangePassword(ctx context.Context, c Caller, current, next se
 }
 
 // setPassword stores a new password in the place of the one that it was
-// checked against, and ends the sessions of the account but one.
+// checked against, and ends the sessions of the account but one, and its links.
 func (s *Service) setPassword(tx *db.Tx, u user.User, hash secret.Text, except string, actor audit.Actor) error {
 	if err := user.SetPassword(tx, u, hash, s.Policy().Passwords.History); err != nil {
+		return err
+	}
+	// Links to another password, sent or on their way, may be in wrong hands:
+	// to change it is what the owner is advised to then.
+	if err := user.DropLinks(tx, u.ID); err != nil {
+		return err
+	}
+	if err := outbox.Drop(tx, outbox.PasswordReset, u.Email); err != nil {
 		return err
 	}
 	ended, err := endSessions(tx, u.ID, except, "password_change")

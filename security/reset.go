@@ -88,6 +88,10 @@ func (s *Service) ResetLink(ctx context.Context, c Caller, nonce secret.Text, us
 		if !u.Enabled {
 			return secerr.New(secerr.NotFound, "This user is disabled.")
 		}
+		// A mail that still waits would bring another link, and end this one.
+		if err := outbox.Drop(tx, outbox.PasswordReset, u.Email); err != nil {
+			return err
+		}
 		token, err := user.IssueLink(tx, s.rand, u.ID, user.Reset, ResetLifetime)
 		if err != nil {
 			return err

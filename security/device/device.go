@@ -57,19 +57,16 @@ type Device struct {
 }
 
 // Seen notes a sign-in of a user from a device, and reports whether it was
-// known, and whether the user had any before.
-func Seen(tx *db.Tx, userID string, cookie secret.Text, d Device) (known, any bool, err error) {
+// known.
+func Seen(tx *db.Tx, userID string, cookie secret.Text, d Device) (known bool, err error) {
 	now, oldest := db.Micros(tx.Now()), db.Micros(tx.Now().Add(-Lifetime))
 	result, err := tx.Exec("UPDATE devices SET last_seen_at_us = $1 WHERE user_id = $2 AND device_hash = $3 AND last_seen_at_us > $4",
 		now, userID, cookie.Hash(), oldest)
 	if err != nil {
-		return false, false, fmt.Errorf("device: seen: %w", err)
+		return false, fmt.Errorf("device: seen: %w", err)
 	}
 	if n, err := result.RowsAffected(); err != nil || n == 1 {
-		return true, true, err
-	}
-	if err := tx.QueryRow("SELECT EXISTS (SELECT 1 FROM devices WHERE user_id = $1)", userID).Scan(&any); err != nil {
-		return false, false, fmt.Errorf("device: seen: %w", err)
+		return true, err
 	}
 	_, err = tx.Exec(`INSERT INTO devices (user_id, device_hash, name, ip_address, first_seen_at_us, last_seen_at_us)
 		VALUES ($1, $2, $3, $4, $5, $5)
@@ -77,14 +74,14 @@ func Seen(tx *db.Tx, userID string, cookie secret.Text, d Device) (known, any bo
 			first_seen_at_us = excluded.first_seen_at_us, last_seen_at_us = excluded.last_seen_at_us`,
 		userID, cookie.Hash(), d.Name, d.IPAddress, now)
 	if err != nil {
-		return false, false, fmt.Errorf("device: remember: %w", err)
+		return false, fmt.Errorf("device: remember: %w", err)
 	}
 	_, err = tx.Exec(`DELETE FROM devices WHERE user_id = $1 AND device_hash NOT IN
 		(SELECT device_hash FROM devices WHERE user_id = $1 ORDER BY last_seen_at_us DESC LIMIT $2)`, userID, maxPerUser)
 	if err != nil {
-		return false, false, fmt.Errorf("device: forget older ones: %w", err)
+		return false, fmt.Errorf("device: forget older ones: %w", err)
 	}
-	return false, any, nil
+	return false, nil
 }
 
 // Known reports whether a user signed in from a device before.

@@ -41,6 +41,7 @@ type Message struct {
 const (
 	maxPerRecipient = 5
 	perRecipient    = 15 * time.Minute
+	maxPerDay       = 20
 )
 
 // Add puts a message in the outbox and reports whether it did: it does not when
@@ -57,9 +58,10 @@ func Add(tx *db.Tx, kind Kind, recipient string, details map[string]string, life
 	now := tx.Now()
 	result, err := tx.Exec(`INSERT INTO outbox (id, kind, recipient, details, created_at_us, expires_at_us, next_attempt_at_us)
 		SELECT $1, $2, $3, $4, $5, $6, $5
-		WHERE (SELECT COUNT(*) FROM outbox WHERE recipient = $3 AND kind = $2 AND created_at_us > $7) < $8`,
+		WHERE (SELECT COUNT(*) FROM outbox WHERE recipient = $3 AND kind = $2 AND created_at_us > $7 AND created_at_us <= $5) < $8
+			AND (SELECT COUNT(*) FROM outbox WHERE recipient = $3 AND kind = $2 AND created_at_us > $9 AND created_at_us <= $5) < $10`,
 		id, string(kind), recipient, string(encoded), db.Micros(now), db.Micros(now.Add(lifetime)),
-		db.Micros(now.Add(-perRecipient)), maxPerRecipient)
+		db.Micros(now.Add(-perRecipient)), maxPerRecipient, db.Micros(now.Add(-kept)), maxPerDay)
 	if err != nil {
 		return false, fmt.Errorf("outbox: add: %w", err)
 	}
@@ -74,22 +76,41 @@ const lease = 2 * time.Minute
 // delays are the waits after failed attempts; the last one repeats.
 var delays = []time.Duration{10 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute, 30 * time.Minute, time.Hour}
 
+// Expire crosses out as failed what is due and not worth sending any more, and
+// returns how many messages that are.
+func Expire(tx *db.Tx) (int64, error) {
+	result, err := tx.Exec("UPDATE outbox SET done_at_us = $1, outcome = 'failed' WHERE done_at_us IS NULL AND next_attempt_at_us <= $1 AND expires_at_us <= $1",
+		db.Micros(tx.Now()))
+	if err != nil {
+		return 0, fmt.Errorf("outbox: cross out what is too old: %w", err)
+	}
+	return result.RowsAffected()
+}
+
+// Drop crosses out the messages of a kind to an address that wait.
+func Drop(tx *db.Tx, kind Kind, recipient string) error {
+	_, err := tx.Exec("UPDATE outbox SET done_at_us = $1, outcome = 'dropped' WHERE recipient = $2 AND kind = $3 AND done_at_us IS NULL",
+		db.Micros(tx.Now()), recipient, string(kind))
+	if err != nil {
+		return fmt.Errorf("outbox: drop: %w", err)
+	}
+	return nil
+}
+
 // Claim returns the message that is due for longest, which no other caller gets
-// until the lease ends, or false when there is none. One that is too old is
-// crossed out as failed on the way.
+// until the lease ends, or false when there is none. What tells of something
+// comes before what anybody may ask for. Details that cannot be read are nil.
 func Claim(tx *db.Tx) (Message, bool, error) {
 	now := db.Micros(tx.Now())
-	_, err := tx.Exec("UPDATE outbox SET done_at_us = $1, outcome = 'failed' WHERE done_at_us IS NULL AND next_attempt_at_us <= $1 AND expires_at_us <= $1", now)
-	if err != nil {
-		return Message{}, false, fmt.Errorf("outbox: cross out what is too old: %w", err)
-	}
 	var (
 		m                Message
 		details          string
 		created, expires int64
 	)
-	err = tx.QueryRow(`UPDATE outbox SET attempts = attempts + 1, next_attempt_at_us = $1
-		WHERE id = (SELECT id FROM outbox WHERE done_at_us IS NULL AND next_attempt_at_us <= $2 ORDER BY next_attempt_at_us, id LIMIT 1)
+	err := tx.QueryRow(`UPDATE outbox SET attempts = attempts + 1, next_attempt_at_us = $1
+		WHERE id = (SELECT id FROM outbox WHERE done_at_us IS NULL AND next_attempt_at_us <= $2
+				ORDER BY CASE kind WHEN 'password_reset' THEN 1 ELSE 0 END, next_attempt_at_us, id LIMIT 1)
+			AND done_at_us IS NULL AND next_attempt_at_us <= $2
 		RETURNING id, kind, recipient, details, created_at_us, expires_at_us, attempts`, db.Micros(tx.Now().Add(lease)), now).
 		Scan(&m.ID, &m.Kind, &m.Recipient, &details, &created, &expires, &m.Attempts)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -98,8 +119,8 @@ func Claim(tx *db.Tx) (Message, bool, error) {
 	if err != nil {
 		return Message{}, false, fmt.Errorf("outbox: claim: %w", err)
 	}
-	if err := json.Unmarshal([]byte(details), &m.Details); err != nil {
-		return Message{}, false, fmt.Errorf("outbox: decode %s: %w", m.ID, err)
+	if json.Unmarshal([]byte(details), &m.Details) != nil {
+		m.Details = nil
 	}
 	m.CreatedAt, m.ExpiresAt = db.FromMicros(created), db.FromMicros(expires)
 	return m, true, nil

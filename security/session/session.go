@@ -127,8 +127,8 @@ func Touch(tx *db.Tx, id string) error {
 }
 
 // Renew puts a new session in the place of a live one, with a new id and a new
-// secret and everything else the same, also the absolute end; the old one
-// ends. One that does not live is secerr.NotFound.
+// secret and everything else the same, also the absolute end, but no wrong
+// proofs; the old one ends. One that does not live is secerr.NotFound.
 func Renew(tx *db.Tx, random io.Reader, id string) (Session, secret.Text, error) {
 	next, err := tx.NewID()
 	if err != nil {
@@ -139,8 +139,8 @@ func Renew(tx *db.Tx, random io.Reader, id string) (Session, secret.Text, error)
 		return Session{}, secret.Text{}, fmt.Errorf("session: %w", err)
 	}
 	renewed, err := one(tx.QueryRow(`INSERT INTO sessions (id, user_id, kind, stage, secret_hash, amr, ip_address, user_agent,
-			created_at_us, last_seen_at_us, expires_at_us)
-		SELECT $1, user_id, kind, stage, $2, amr, ip_address, user_agent, created_at_us, $3, expires_at_us
+			created_at_us, last_seen_at_us, expires_at_us, new_device)
+		SELECT $1, user_id, kind, stage, $2, amr, ip_address, user_agent, created_at_us, $3, expires_at_us, new_device
 		FROM sessions WHERE id = $4 AND ended_at_us IS NULL RETURNING `+columns, next, token.Hash(), db.Micros(tx.Now()), id))
 	if err != nil {
 		return Session{}, secret.Text{}, err
@@ -211,7 +211,7 @@ func End(tx *db.Tx, id, reason string) (bool, error) {
 // empty except spares none.
 func EndAll(tx *db.Tx, userID, except, reason string) ([]string, error) {
 	return ended(tx.Query(`UPDATE sessions SET ended_at_us = $1, end_reason = $2
-		WHERE user_id = $3 AND id <> $4 AND ended_at_us IS NULL RETURNING id`, db.Micros(tx.Now()), reason, userID, except))
+		WHERE user_id = $3 AND id <> $4 AND ended_at_us IS NULL AND expires_at_us > $1 RETURNING id`, db.Micros(tx.Now()), reason, userID, except))
 }
 
 // EndEveryone ends every live session of every user but one, and returns how

@@ -20,9 +20,10 @@ const (
 )
 
 // IssueLink stores a one-time link and returns its token. Older links of the
-// user are dead: only the newest is good.
+// user for the same purpose are dead: only the newest is good. An invitation is
+// not taken away by whoever asks for a reset.
 func IssueLink(tx *db.Tx, random io.Reader, userID, purpose string, lifetime time.Duration) (secret.Text, error) {
-	if _, err := tx.Exec("DELETE FROM password_links WHERE user_id = $1 AND used_at_us IS NULL", userID); err != nil {
+	if _, err := tx.Exec("DELETE FROM password_links WHERE user_id = $1 AND purpose = $2 AND used_at_us IS NULL", userID, purpose); err != nil {
 		return secret.Text{}, fmt.Errorf("user: drop older links: %w", err)
 	}
 	token, err := secret.NewToken(random, "")
@@ -35,6 +36,14 @@ func IssueLink(tx *db.Tx, random io.Reader, userID, purpose string, lifetime tim
 		return secret.Text{}, fmt.Errorf("user: issue a link: %w", err)
 	}
 	return token, nil
+}
+
+// DropLinks makes every link of a user that was not used dead.
+func DropLinks(tx *db.Tx, userID string) error {
+	if _, err := tx.Exec("DELETE FROM password_links WHERE user_id = $1 AND used_at_us IS NULL", userID); err != nil {
+		return fmt.Errorf("user: drop links: %w", err)
+	}
+	return nil
 }
 
 func errLink(cause error) *secerr.Error {
