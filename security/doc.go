@@ -17,6 +17,7 @@
 //	rbac      roles, permissions, scopes
 //	policy    the settings that an admin may change
 //	stepup    fresh confirmation of critical operations
+//	ratelimit how many requests an address, account or key may make
 //
 // # Threat model
 //
