@@ -1,7 +1,7 @@
 // Package ratelimit compares the dashboard's limiter with others, in one run
 // and in a module of its own, so that the dashboard depends on none of them:
 //
-//	cd bench/ratelimit && for i in 1 2 3; do go test -run '^$' -bench . -benchtime 2000000x -cpu 1,2; done
+//	cd bench/ratelimit && for i in 1 2 3 4; do go test -run '^$' -bench . -benchtime 2000000x -cpu 1,2; done
 //
 // Beside the time on the clock there is cpu-ns/op, the processor time of the
 // process, which others at work on the machine change less. Repeated by a loop

@@ -105,7 +105,8 @@ func (l *Limiter) clock() int64 {
 // SetLimit changes the limit of a running limiter. A debt keeps its meaning in
 // time: each bucket is full at the moment at which it would have been, or when
 // an empty one would, if that is earlier. Requests in parallel are judged by the
-// one limit or the other.
+// one limit or the other, and wait while a shard of their keys is converted:
+// 16,384 of them at most by default, about a millisecond.
 func (l *Limiter) SetLimit(limit Limit) {
 	l.upkeep.Lock()
 	defer l.upkeep.Unlock()
@@ -116,8 +117,9 @@ func (l *Limiter) SetLimit(limit Limit) {
 }
 
 // Sweep forgets the keys whose bucket is full and gives their memory back. It
-// holds up no request for longer than some tens of microseconds. To be called
-// now and then; without it nothing is wrong, but memory stays in use.
+// holds up a request for some tens of microseconds, and once at the end of a
+// flood for the time that a copy of some thousand keys takes. To be called now
+// and then; without it nothing is wrong, but memory stays in use.
 func (l *Limiter) Sweep() {
 	l.upkeep.Lock()
 	defer l.upkeep.Unlock()
