@@ -1,10 +1,14 @@
 package security_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"net"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -122,6 +126,15 @@ func TestMailSurvivesFailuresAndRestarts(t *testing.T) {
 	}
 	if err := s.Close(ctx); err != nil {
 		t.Fatal(err)
+	}
+	for _, name := range []string{"patronus.db", "patronus.db-wal"} {
+		lies, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+		if bytes.Contains(lies, []byte("token=")) {
+			t.Errorf("a link lies in %s", name)
+		}
 	}
 	p.answer(nil)
 	s = securitytest.BesideWithMail(t, clock, dir, sender)

@@ -11,6 +11,7 @@ import (
 
 	"patronus.internal/dashboard/security"
 	"patronus.internal/dashboard/security/audit"
+	"patronus.internal/dashboard/security/mail"
 	"patronus.internal/dashboard/security/mfa"
 	"patronus.internal/dashboard/security/secerr"
 	"patronus.internal/dashboard/security/secret"
@@ -73,7 +74,8 @@ func enrol(t testing.TB, role string) *enrolled {
 	t.Helper()
 	ctx := context.Background()
 	e := &enrolled{clock: securitytest.NewClock()}
-	e.service, e.dataDir = securitytest.Open(t, e.clock)
+	// With mail, so that what is posted is a part of every change.
+	e.service, e.dataDir = securitytest.OpenWithMail(t, e.clock, mailerFunc(func(context.Context, mail.Message) error { return nil }))
 	if _, _, err := e.service.AddUser(ctx, email, role, secret.NewText(pw)); err != nil {
 		t.Fatal(err)
 	}

@@ -7,11 +7,14 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
 	"patronus.internal/dashboard/security"
+	"patronus.internal/dashboard/security/mail"
 	"patronus.internal/dashboard/security/secret"
+	"patronus.internal/dashboard/security/securitytest"
 	"patronus.internal/dashboard/security/session"
 )
 
@@ -20,12 +23,22 @@ import (
 // whatever else the machine does meets all alike. Run it with -benchtime 1x.
 func BenchmarkTimingOfRefusals(b *testing.B) {
 	const rounds = 200
+	dir := filepath.Join(b.TempDir(), "data")
 	ctx := context.Background()
-	s, err := security.Open(ctx, security.Options{DataDir: filepath.Join(b.TempDir(), "data"),
-		PublicURL: &url.URL{Scheme: "https", Host: "dashboard.example.org"}, Log: slog.New(slog.DiscardHandler)})
+	s, err := security.Open(ctx, security.Options{DataDir: dir,
+		PublicURL: &url.URL{Scheme: "https", Host: "dashboard.example.org"}, Log: slog.New(slog.DiscardHandler),
+		Mail: mailerFunc(func(context.Context, mail.Message) error { return nil })})
 	if err != nil {
 		b.Fatal(err)
 	}
+	if err := securitytest.Unlimited(dir); err != nil {
+		b.Fatal(err)
+	}
+	delivering, stop := context.WithCancel(ctx)
+	var delivered sync.WaitGroup
+	delivered.Go(func() { s.Deliver(delivering) })
+	defer delivered.Wait()
+	defer stop()
 	defer func() {
 		if err := s.Close(ctx); err != nil {
 			b.Error(err)

@@ -115,7 +115,7 @@ func NewestEvent(path string) (event []byte, err error) {
 }
 
 // Unlimited changes the policy of a data folder from outside, so that no test
-// that is about something else meets a rate limit. A running service follows at
+// that is about something else meets a rate limit or a lock. A running service follows at
 // once.
 func Unlimited(dataDir string) (err error) {
 	db, err := sql.Open("sqlite3", "file:"+(&url.URL{Path: filepath.Join(dataDir, "patronus.db")}).EscapedPath()+"?_busy_timeout=5000")
@@ -130,5 +130,6 @@ func Unlimited(dataDir string) (err error) {
 // UnlimitedSQL is what Unlimited runs.
 const UnlimitedSQL = `INSERT OR IGNORE INTO policy (id, version, document, updated_at_us) VALUES (1, 1, json_object('rate_limits', json_object(
 	'login', json('{"max_requests":1000000,"window_secs":1,"burst":0}'), 'api_authenticated', json('{"max_requests":1000000,"window_secs":1,"burst":0}'),
-	'api_key', json('{"max_requests":1000000,"window_secs":1,"burst":0}'), 'api_unauthenticated', json('{"max_requests":1000000,"window_secs":1,"burst":0}'))), 0);
+	'api_key', json('{"max_requests":1000000,"window_secs":1,"burst":0}'), 'api_unauthenticated', json('{"max_requests":1000000,"window_secs":1,"burst":0}')),
+	'lockout', json('{"captcha_after":1000,"delay_after":1000,"lock_after":1000,"lock_secs":900,"code_attempts":10,"code_window_secs":900}')), 0);
 UPDATE generation SET number = number + 1`
