@@ -48,7 +48,7 @@ func TestAdminHelps(t *testing.T) {
 		admin.inspect("confirm-everyone")
 		admin.confirms(s, "/users/everyone/sign-out")
 		admin.at("/users")
-		admin.sees("1 session ended")
+		admin.sees("Everybody else has to sign in again")
 		user.isSignedOut()
 		admin.clicks("/api-keys")
 		admin.at("/api-keys")
