@@ -54,10 +54,11 @@ var permissionsPolicy = strings.Join([]string{
 // pagePolicy is the CSP of a page whose scripts carry the nonce. Without
 // 'unsafe-inline', 'unsafe-eval' or a foreign host, an injected tag does
 // nothing. img-src has data: for the QR picture, which is drawn in process
-// and must not have an address of its own.
+// and must not have an address of its own. media-src is for the spoken CAPTCHA;
+// its worker is a script of our own, so script-src lets it run.
 func (s Site) pagePolicy(nonce string) string {
 	policy := "default-src 'none'; script-src 'self' 'nonce-" + nonce + "'; style-src 'self'; " +
-		"img-src 'self' data:; font-src 'self'; connect-src 'self'; form-action 'self'; " +
+		"img-src 'self' data:; media-src 'self'; font-src 'self'; connect-src 'self'; form-action 'self'; " +
 		"base-uri 'none'; frame-ancestors 'none'; object-src 'none'"
 	if s.https {
 		policy += "; upgrade-insecure-requests"

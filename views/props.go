@@ -82,6 +82,17 @@ type LoginProps struct {
 	Page
 	Email string // as typed before
 	Next  string // local path to go to afterwards
+	// Captcha is shown when it is demanded. It answers by the fields captcha,
+	// or captcha_token and captcha_digits.
+	Captcha *CaptchaProps
+}
+
+// CaptchaProps is a piece of work for browsers with JavaScript, and digits for
+// the others.
+type CaptchaProps struct {
+	Challenge            string // of ALTCHA, as JSON
+	Token                string // of the digits
+	ImagePath, AudioPath string // of the same digits
 }
 
 // The values of SecondFactorProps.Method and of the form field "method".

@@ -42,6 +42,7 @@ func pages() map[string]templ.Component {
 		{ID: "2", ExpiresAt: &before}, {ID: "3", RevokedAt: &before}, {ID: "4"}}
 	form := APIKeyForm{Name: hostile, ExpiresInDays: "90", Scopes: []ScopeGroup{{Resource: "sites", Label: "Sites", Options: []ScopeOption{{Value: "sites:read", Label: "Read", Checked: true}}}}}
 	users := []UserRow{{ID: "1", Email: hostile, Role: "admin", Enabled: true, MFAEnabled: true, CreatedAt: now, LastLoginAt: &before}, {ID: "2"}, {ID: "3", Reenroll: true}}
+	captcha := CaptchaProps{Challenge: `{"salt":"` + hostile + `"}`, Token: hostile, ImagePath: "/login/captcha.png?token=x", AudioPath: "/login/captcha.wav?token=x"}
 	fresh := in
 	fresh.NewDevice = true
 	return map[string]templ.Component{
@@ -64,6 +65,8 @@ func pages() map[string]templ.Component {
 		"setup over":            Setup(SetupProps{Page: out, Invalid: true}),
 		"login":                 Login(LoginProps{Page: out, Email: hostile, Next: hostile}),
 		"login refused":         Login(LoginProps{Page: refused(out, "email", "password")}),
+		"login with a captcha":  Login(LoginProps{Page: out, Captcha: &captcha}),
+		"login captcha refused": Login(LoginProps{Page: refused(out, "captcha", "captcha_digits"), Captcha: &captcha}),
 		"second factor":         SecondFactor(SecondFactorProps{Page: out, Next: hostile}),
 		"second factor refused": SecondFactor(SecondFactorProps{Page: refused(out, "code"), Method: MethodTOTP}),
 		"backup code refused":   SecondFactor(SecondFactorProps{Page: refused(out, "code"), Method: MethodBackupCode}),
