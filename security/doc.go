@@ -18,6 +18,14 @@
 //	policy    the settings that an admin may change
 //	stepup    fresh confirmation of critical operations
 //	ratelimit how many requests an address, account or key may make
+//	lockout   what failed sign-ins of an account bring
+//	captcha   proof of work, or digits, for who fails to sign in
+//	device    browsers and programs that signed in before
+//	outbox    mail until it is sent
+//	mail      one message by SMTP
+//	ipblock   blocked addresses and networks, on disk and in memory
+//	anomaly   rules for suspicious activity
+//	geo       the country and place of an address
 //
 // # Threat model
 //
