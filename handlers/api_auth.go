@@ -43,6 +43,7 @@ func (s *Server) apiLogin(c echo.Context) error {
 	var body struct {
 		Email    string      `json:"email"`
 		Password secret.Text `json:"password"`
+		Captcha  string      `json:"captcha"`
 	}
 	if err := decodeJSON(c, &body); err != nil {
 		return err
@@ -53,7 +54,9 @@ func (s *Server) apiLogin(c echo.Context) error {
 	if err := s.limitLogin(c, body.Email); err != nil {
 		return err
 	}
-	in, err := s.service.Login(c.Request().Context(), s.request(c), session.API, body.Email, body.Password)
+	req := s.request(c)
+	req.Captcha.Work = body.Captcha
+	in, err := s.service.Login(c.Request().Context(), req, session.API, body.Email, body.Password)
 	if err != nil {
 		return err
 	}

@@ -130,7 +130,7 @@ func (s *Server) formProblem(c echo.Context, p *views.Page, err error) (int, err
 	refusal := asRefusal(err)
 	switch refusal.Code {
 	case secerr.ValidationFailed, secerr.InvalidCredentials, secerr.InvalidCode, secerr.Unauthenticated,
-		secerr.Conflict, secerr.Forbidden, secerr.RateLimited, secerr.Unavailable:
+		secerr.Conflict, secerr.Forbidden, secerr.RateLimited, secerr.Unavailable, secerr.CaptchaRequired, secerr.AccountLocked:
 	default:
 		return 0, err
 	}

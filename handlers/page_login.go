@@ -61,17 +61,22 @@ func (s *Server) submitLogin(c echo.Context) error {
 	}
 	if err == nil {
 		var in security.SignIn
-		in, err = s.service.Login(c.Request().Context(), s.request(c), session.Browser, email, secret.NewText(form.One("password")))
+		req := s.request(c)
+		req.Captcha = security.CaptchaAnswer{Work: form.One("captcha"), Token: form.One("captcha_token"), Digits: form.One("captcha_digits")}
+		in, err = s.service.Login(c.Request().Context(), req, session.Browser, email, secret.NewText(form.One("password")))
 		if err == nil {
 			return s.signedIn(c, in, next)
 		}
 	}
-	page := s.page(c, "Sign in", "")
-	status, err := s.formProblem(c, &page, err)
+	props := views.LoginProps{Page: s.page(c, "Sign in", ""), Next: next, Email: email}
+	if props.Captcha, err = s.captcha(email, err); err != nil && secerr.Is(err, secerr.Internal) {
+		return err
+	}
+	status, err := s.formProblem(c, &props.Page, err)
 	if err != nil {
 		return err
 	}
-	return s.render(c, status, views.Login(views.LoginProps{Page: page, Next: next, Email: email}))
+	return s.render(c, status, views.Login(props))
 }
 
 // signedIn hands out the cookie of a step of the sign-in and goes to the next

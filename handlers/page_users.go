@@ -67,10 +67,20 @@ func (s *Server) pageUser(c echo.Context) error {
 	switch c.QueryParam("done") {
 	case "signed-out":
 		page.Notice = "They are signed out everywhere."
+	case "unlocked":
+		page.Notice = "The failed sign-ins are forgotten."
 	case "reenroll":
 		page.Notice = "At their next sign-in they set up a new second factor."
 	}
 	return s.render(c, http.StatusOK, views.User(views.UserProps{Page: page, User: userRow(u), CanRevoke: s.mayRevoke(c), CanWrite: s.mayWriteUsers(c)}))
+}
+
+// submitUnlock forgets the failed sign-ins of a user.
+func (s *Server) submitUnlock(c echo.Context) error {
+	if err := s.service.Unlock(c.Request().Context(), caller(c), c.Param("id")); err != nil {
+		return err
+	}
+	return c.Redirect(http.StatusSeeOther, "/users/"+c.Param("id")+"?done=unlocked")
 }
 
 // aboutUser names the user whom a confirmation is about.

@@ -98,6 +98,8 @@ func (s *Server) pages() []route {
 		{post, "/setup", public, "", limitUnauthenticated, true, s.submitSetup},
 		{get, "/login", public, "", unlimited, true, s.pageLogin},
 		{post, "/login", public, "", limitLogin, true, s.submitLogin},
+		{get, "/login/captcha.png", public, "", limitUnauthenticated, true, s.captchaImage},
+		{get, "/login/captcha.wav", public, "", limitUnauthenticated, true, s.captchaAudio},
 		{get, "/login/mfa", public, "", unlimited, true, s.pageSecondFactor},
 		{post, "/login/mfa", public, "", limitUnauthenticated, true, s.submitSecondFactor},
 		{get, "/forgot-password", public, "", unlimited, true, s.pageForgot},
@@ -130,6 +132,7 @@ func (s *Server) pages() []route {
 
 		{get, "/users", permitted, rbac.UsersRead, limitAuthenticated, false, s.pageUsers},
 		{get, "/users/:id", permitted, rbac.UsersRead, limitAuthenticated, false, s.pageUser},
+		{post, "/users/:id/unlock", permitted, rbac.UsersWrite, limitAuthenticated, false, s.submitUnlock},
 		{get, "/users/everyone/sign-out", permitted, rbac.SessionsWrite, limitAuthenticated, false, s.ask(s.signOutEveryone())},
 		{post, "/users/everyone/sign-out", permitted, rbac.SessionsWrite, limitAuthenticated, false, s.confirmed(s.signOutEveryone())},
 		{get, "/users/everyone/reenroll", permitted, rbac.UsersWrite, limitAuthenticated, false, s.ask(s.reenrollEveryone())},

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"html"
 	"net/http/cookiejar"
+	"net/netip"
 	"regexp"
 	"strconv"
 	"strings"
@@ -12,7 +15,13 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"patronus.internal/dashboard/security"
+	"patronus.internal/dashboard/security/captcha"
 	"patronus.internal/dashboard/security/mail"
+	"patronus.internal/dashboard/security/secerr"
+	"patronus.internal/dashboard/security/secret"
+	"patronus.internal/dashboard/security/securitytest"
+	"patronus.internal/dashboard/security/session"
 )
 
 // scriptPassword is that of users whom enrolled adds.
@@ -53,6 +62,42 @@ func cmdNonce(ts *testscript.TestScript, _ bool, args []string) {
 		`json={"action":"` + args[2] + `","password":"` + scriptPassword + `","code":"` + args[3] + `"}`})
 	cmdStatus(ts, false, []string{"200"})
 	cmdSave(ts, false, []string{args[0], ".nonce"})
+}
+
+// cmdSolve takes the challenge from a problem or from the attribute of a page.
+func cmdSolve(ts *testscript.TestScript, _ bool, args []string) {
+	text := of(ts).text
+	if match := regexp.MustCompile(`data-challenge="([^"]+)"`).FindSubmatch(text); match != nil {
+		text = []byte(`{"captcha":` + html.UnescapeString(string(match[1])) + `}`)
+	}
+	var found struct{ Captcha captcha.Challenge }
+	ts.Check(json.Unmarshal(text, &found))
+	ts.Setenv(args[0], securitytest.SolveCaptcha(of(ts).t, found.Captcha))
+}
+
+// cmdStrangers answers each CAPTCHA and waits for each delay, as a patient
+// attacker does.
+func cmdStrangers(ts *testscript.TestScript, _ bool, args []string) {
+	w := of(ts)
+	times, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	for range times {
+		req := security.Request{IP: netip.MustParseAddr("192.0.2.99")}
+		_, err := w.service.Login(context.Background(), req, session.API, args[0], secret.NewText("wrong"))
+		if refusal, ok := errors.AsType[*secerr.Error](err); ok && refusal.Code == secerr.CaptchaRequired {
+			req.Captcha.Work = securitytest.SolveCaptcha(w.t, refusal.Captcha.(captcha.Challenge))
+			_, err = w.service.Login(context.Background(), req, session.API, args[0], secret.NewText("wrong"))
+		}
+		if !secerr.Is(err, secerr.InvalidCredentials) {
+			ts.Fatalf("%v", err)
+		}
+		w.clock.Advance(time.Minute)
+	}
+	w.clock.Advance(-time.Minute)
+}
+
+func cmdDigits(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Setenv(args[0], securitytest.CaptchaDigits(of(ts).t, of(ts).service.MAC, args[1]))
 }
 
 func cmdMail(ts *testscript.TestScript, neg bool, args []string) {

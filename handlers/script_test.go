@@ -33,8 +33,8 @@ import (
 // against the real handlers and a real database file, at a clock that stands
 // still until the script moves it. The commands are:
 //
-//	server [mail] [limits]         start a server on an empty data folder, with a mail server, and with the rate limits
-//	                               of a new installation; without "limits" with such that no script reaches
+//	server [mail] [limits|locks]   start a server on an empty data folder, with a mail server, and with the rate limits and
+//	                               locks of a new installation, or its locks alone; else with such that no script reaches
 //	adduser EMAIL ROLE PASSWORD    what `dashboard user add` does
 //	browser                        go on in another browser, without cookies
 //	clock DURATION                 move the clock, 31s or -1h
@@ -52,6 +52,9 @@ import (
 //	event PATH VALUE...            check that the newest event has these members
 //	enrolled EMAIL ROLE            add a user and enrol a second factor; sets $TOKEN, $SECRET, $USER_ID and $BACKUP0 to $BACKUP9
 //	nonce NAME BEARER ACTION CODE  confirm an action with the password of enrolled and keep the nonce as $NAME
+//	strangers EMAIL N              let N wrong passwords of strangers be counted, one an hour
+//	solve NAME                     do the work of the CAPTCHA in the last answer and keep what to send as $NAME
+//	digits NAME TOKEN              keep the digits of a CAPTCHA as $NAME
 //	mail NAME TO REGEXP            wait for a mail and keep what the first group matches in it as $NAME
 //	csrf                           keep the token of the form in the last answer as $CSRF
 func TestScripts(t *testing.T) {
@@ -59,7 +62,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
-			env.Values["world"] = &world{dir: env.WorkDir}
+			env.Values["world"] = &world{t: t, dir: env.WorkDir}
 			// Bodies that a text file cannot hold or should not.
 			for name, body := range map[string]string{
 				"invalid-utf8.json":  "{\"email\":\"vera@example.org\",\"password\":\"a\xffb\"}",
@@ -73,30 +76,34 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"server":   cmdServer,
-			"adduser":  cmdAddUser,
-			"browser":  cmdBrowser,
-			"clock":    cmdClock,
-			"http":     cmdHTTP,
-			"status":   cmdStatus,
-			"problem":  cmdProblem,
-			"json":     cmdJSON,
-			"header":   cmdHeader,
-			"body":     cmdBody,
-			"save":     cmdSave,
-			"savebody": cmdSaveBody,
-			"totp":     cmdTOTP,
-			"event":    cmdEvent,
-			"csrf":     cmdCSRF,
-			"enrolled": cmdEnrolled,
-			"nonce":    cmdNonce,
-			"mail":     cmdMail,
+			"server":    cmdServer,
+			"adduser":   cmdAddUser,
+			"browser":   cmdBrowser,
+			"clock":     cmdClock,
+			"http":      cmdHTTP,
+			"status":    cmdStatus,
+			"problem":   cmdProblem,
+			"json":      cmdJSON,
+			"header":    cmdHeader,
+			"body":      cmdBody,
+			"save":      cmdSave,
+			"savebody":  cmdSaveBody,
+			"totp":      cmdTOTP,
+			"event":     cmdEvent,
+			"csrf":      cmdCSRF,
+			"enrolled":  cmdEnrolled,
+			"nonce":     cmdNonce,
+			"mail":      cmdMail,
+			"solve":     cmdSolve,
+			"strangers": cmdStrangers,
+			"digits":    cmdDigits,
 		},
 	})
 }
 
 // world is what one script works on.
 type world struct {
+	t       testing.TB
 	dir     string
 	clock   *securitytest.Clock
 	service *security.Service
@@ -137,7 +144,11 @@ func cmdServer(ts *testscript.TestScript, _ bool, args []string) {
 	jar, err := cookiejar.New(nil)
 	ts.Check(err)
 	w.service, w.server = service, listener
-	if len(args) == 0 || args[len(args)-1] != "limits" {
+	switch with := append([]string{""}, args...); with[len(with)-1] {
+	case "limits":
+	case "locks":
+		ts.Check(securitytest.WithoutRateLimits(filepath.Join(w.dir, "data")))
+	default:
 		ts.Check(securitytest.Unlimited(filepath.Join(w.dir, "data")))
 	}
 	w.client = &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}

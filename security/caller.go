@@ -21,10 +21,11 @@ type Request struct {
 	IP        netip.Addr
 	UserAgent string
 	ID        string
-	Device    secret.Text // the cookie of the device, if it sent one
-	Route     string      // method and pattern, never the raw path
-	Change    bool        // the method may change something
-	Unseen    bool        // not the work of a person: the session goes on idling
+	Device    secret.Text   // the cookie of the device, if it sent one
+	Captcha   CaptchaAnswer // on a sign-in
+	Route     string        // method and pattern, never the raw path
+	Change    bool          // the method may change something
+	Unseen    bool          // not the work of a person: the session goes on idling
 }
 
 func (r Request) actor() audit.Actor {

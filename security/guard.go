@@ -56,10 +56,14 @@ func (s *Service) admit(ctx context.Context, req Request, email string) (lockout
 		case verdict.Wait > 0:
 			return &secerr.Error{Code: secerr.RateLimited, RetryAfter: verdict.Wait,
 				Detail: "There were several wrong passwords for this account. Wait a moment before the next try."}, nil
+		case verdict.Captcha:
+			if refusal, err := s.checkCaptcha(tx, email, req.Captcha); refusal != nil || err != nil {
+				return refusal, err
+			}
 		}
 		return nil, lockout.Count(tx, subject)
 	})
-	if refusal := secerr.CodeOf(err); err != nil && (refusal == secerr.AccountLocked || refusal == secerr.RateLimited) {
+	if refusal := secerr.CodeOf(err); err != nil && (refusal == secerr.AccountLocked || refusal == secerr.RateLimited || refusal == secerr.CaptchaRequired) {
 		actor := req.actor()
 		actor.Email = email
 		s.noteRefusal(ctx, audit.LoginAttempt, actor, req.Route, string(refusal))

@@ -115,21 +115,28 @@ func NewestEvent(path string) (event []byte, err error) {
 }
 
 // Unlimited changes the policy of a data folder from outside, so that no test
-// that is about something else meets a rate limit or a lock. A running service follows at
-// once.
-func Unlimited(dataDir string) (err error) {
+// that is about something else meets a rate limit or a lock. A running service
+// follows at once.
+func Unlimited(dataDir string) error { return setPolicy(dataDir, highRates+","+highLockout) }
+
+// WithoutRateLimits is Unlimited with the locks of a new installation.
+func WithoutRateLimits(dataDir string) error { return setPolicy(dataDir, highRates) }
+
+const (
+	highRates = `"rate_limits":{"login":{"max_requests":1000000,"window_secs":1,"burst":0},"api_authenticated":{"max_requests":1000000,"window_secs":1,"burst":0},
+		"api_key":{"max_requests":1000000,"window_secs":1,"burst":0},"api_unauthenticated":{"max_requests":1000000,"window_secs":1,"burst":0}}`
+	highLockout = `"lockout":{"captcha_after":1000,"delay_after":1000,"lock_after":1000},"anomaly":{"address_failures":100000,"spray_accounts":100000}`
+)
+
+func setPolicy(dataDir, members string) (err error) {
 	db, err := sql.Open("sqlite3", "file:"+(&url.URL{Path: filepath.Join(dataDir, "patronus.db")}).EscapedPath()+"?_busy_timeout=5000")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	_, err = db.Exec(UnlimitedSQL)
+	_, err = db.Exec("INSERT OR IGNORE INTO policy (id, version, document, updated_at_us) VALUES (1, 1, $1, 0)", "{"+members+"}")
+	if err == nil {
+		_, err = db.Exec("UPDATE generation SET number = number + 1")
+	}
 	return err
 }
-
-// UnlimitedSQL is what Unlimited runs.
-const UnlimitedSQL = `INSERT OR IGNORE INTO policy (id, version, document, updated_at_us) VALUES (1, 1, json_object('rate_limits', json_object(
-	'login', json('{"max_requests":1000000,"window_secs":1,"burst":0}'), 'api_authenticated', json('{"max_requests":1000000,"window_secs":1,"burst":0}'),
-	'api_key', json('{"max_requests":1000000,"window_secs":1,"burst":0}'), 'api_unauthenticated', json('{"max_requests":1000000,"window_secs":1,"burst":0}')),
-	'lockout', json('{"captcha_after":1000,"delay_after":1000,"lock_after":1000,"lock_secs":900,"code_attempts":10,"code_window_secs":900}')), 0);
-UPDATE generation SET number = number + 1`

@@ -1,0 +1,49 @@
+package handlers
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+
+	"github.com/labstack/echo/v4"
+
+	"patronus.internal/dashboard/security/secerr"
+	"patronus.internal/dashboard/views"
+)
+
+// captcha is what the page of a sign-in shows when a CAPTCHA is demanded, and
+// nil for any other refusal, which it passes on as it is.
+func (s *Server) captcha(email string, refusal error) (*views.CaptchaProps, error) {
+	if !secerr.Is(refusal, secerr.CaptchaRequired) {
+		return nil, refusal
+	}
+	challenge, err := json.Marshal(asRefusal(refusal).Captcha)
+	if err != nil {
+		return nil, err
+	}
+	token, err := s.service.CaptchaDigits(email)
+	if err != nil {
+		return nil, err
+	}
+	query := "?token=" + url.QueryEscape(token)
+	return &views.CaptchaProps{Challenge: string(challenge), Token: token,
+		ImagePath: "/login/captcha.png" + query, AudioPath: "/login/captcha.wav" + query}, refusal
+}
+
+// captchaImage draws the digits of a CAPTCHA.
+func (s *Server) captchaImage(c echo.Context) error {
+	picture, err := s.service.CaptchaImage(c.QueryParam("token"))
+	if err != nil {
+		return err
+	}
+	return c.Blob(http.StatusOK, "image/png", picture)
+}
+
+// captchaAudio speaks them.
+func (s *Server) captchaAudio(c echo.Context) error {
+	recording, err := s.service.CaptchaAudio(c.QueryParam("token"))
+	if err != nil {
+		return err
+	}
+	return c.Blob(http.StatusOK, "audio/wav", recording)
+}
