@@ -65,6 +65,7 @@ func New(o Options) (*Server, error) {
 		csrf: newCSRF(o.Service.MAC, o.Rand, site), echo: echo.New()}
 	s.echo.HTTPErrorHandler = ErrorHandler(s.pageProblem, o.Log)
 	s.echo.Use(Base(BaseOptions{Site: site, TrustedProxies: o.TrustedProxies, Now: o.Now, Rand: o.Rand, Log: o.Log})...)
+	s.echo.Use(s.refuseBlocked)
 	for _, r := range s.api() {
 		s.add(r, s.guardAPI(r))
 	}

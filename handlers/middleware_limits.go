@@ -3,12 +3,29 @@ package handlers
 import (
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
 	"patronus.internal/dashboard/security"
 	"patronus.internal/dashboard/security/ratelimit"
+	"patronus.internal/dashboard/static"
 )
+
+// refuseBlocked shuts blocked addresses out, of pages and API alike. Probes of
+// the host, and what an error page is made of, are spared.
+func (s *Server) refuseBlocked(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		path := c.Request().URL.Path
+		if isHealthPath(path) || strings.HasPrefix(path, static.Prefix) {
+			return next(c)
+		}
+		if err := s.service.Blocked(c.Request().Context(), s.request(c)); err != nil {
+			return err
+		}
+		return next(c)
+	}
+}
 
 // limited writes the headers of a limiter's decision, and passes on what it
 // refuses. Of several decisions on one request the last one written is the

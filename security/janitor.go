@@ -7,6 +7,7 @@ import (
 	"patronus.internal/dashboard/security/captcha"
 	"patronus.internal/dashboard/security/db"
 	"patronus.internal/dashboard/security/device"
+	"patronus.internal/dashboard/security/ipblock"
 	"patronus.internal/dashboard/security/lockout"
 	"patronus.internal/dashboard/security/outbox"
 	"patronus.internal/dashboard/security/revocation"
@@ -43,7 +44,7 @@ const keptAfterEnd = 30 * 24 * time.Hour
 // long behind it.
 func (s *Service) sweep(ctx context.Context) error {
 	return s.commit(ctx, func(tx *db.Tx) error {
-		for _, expired := range []func(*db.Tx, int) error{revocation.DeleteExpired, device.DeleteExpired, outbox.DeleteDone, lockout.DeleteExpired, captcha.DeleteExpired} {
+		for _, expired := range []func(*db.Tx, int) error{revocation.DeleteExpired, device.DeleteExpired, outbox.DeleteDone, lockout.DeleteExpired, captcha.DeleteExpired, ipblock.DeleteExpired} {
 			if err := expired(tx, 500); err != nil {
 				return err
 			}

@@ -93,6 +93,9 @@ func (s *Service) LimitLogin(ctx context.Context, req Request, email string) (ra
 	}
 	actor := req.actor()
 	actor.Email = email
+	if !d.Allowed {
+		s.suspectFailure(ctx, req, email, false)
+	}
 	return d, s.tooMany(ctx, d, actor, req.Route)
 }
 

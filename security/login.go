@@ -66,6 +66,7 @@ func (s *Service) Login(ctx context.Context, req Request, kind session.Kind, ema
 	}
 	subject, err := s.admit(ctx, req, email)
 	if err != nil {
+		s.suspectFailure(ctx, req, email, false)
 		return SignIn{}, err
 	}
 	u, stale, reason, err := s.checkPassword(ctx, email, pw)
@@ -108,10 +109,12 @@ func (s *Service) Login(ctx context.Context, req Request, kind session.Kind, ema
 		return errCredentials(), s.failed(tx, req, subject, u, email)
 	})
 	s.deliverSoon()
-	if err != nil {
-		if !secerr.Is(err, secerr.InvalidCredentials) { // nothing was told of the password
-			s.release(ctx, subject)
-		}
+	if secerr.Is(err, secerr.InvalidCredentials) {
+		s.suspectFailure(ctx, req, email, true)
+		return SignIn{}, err
+	}
+	if err != nil { // nothing was told of the password
+		s.release(ctx, subject)
 		return SignIn{}, err
 	}
 	return in, nil
@@ -184,6 +187,9 @@ func (s *Service) completeSignIn(tx *db.Tx, req Request, kind session.Kind, u us
 		return SignIn{}, err
 	}
 	if err := s.noteDevice(tx, req, &in); err != nil {
+		return SignIn{}, err
+	}
+	if err := s.suspectPlace(tx, req, in); err != nil {
 		return SignIn{}, err
 	}
 	ended, err := endBeyond(tx, u.ID, s.Policy().Sessions.MaxPerUser, "too_many_sessions")

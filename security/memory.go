@@ -10,6 +10,7 @@ import (
 
 	"patronus.internal/dashboard/security/apikey"
 	"patronus.internal/dashboard/security/db"
+	"patronus.internal/dashboard/security/ipblock"
 	"patronus.internal/dashboard/security/policy"
 	"patronus.internal/dashboard/security/revocation"
 	"patronus.internal/dashboard/security/secerr"
@@ -28,6 +29,7 @@ const FreshFor = 5 * time.Millisecond
 // changes nothing need not read it.
 type memory struct {
 	revoked *revocation.Set
+	blocks  *ipblock.Table
 
 	sessions shelf[string, session.Session]            // full ones, by id
 	cookies  shelf[[sha256.Size]byte, session.Session] // full ones of browsers, by the hash of the cookie
@@ -107,7 +109,12 @@ func (s *Service) look(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	blocks, err := ipblock.InForce(r, now)
+	if err != nil {
+		return err
+	}
 	s.reloadKeys(ctx)
+	s.memory.blocks.Replace(blocks)
 	if was := s.policy.Swap(&stored); was == nil || was.Policy.RateLimits != stored.Policy.RateLimits {
 		s.limits.set(stored.Policy.RateLimits)
 	}

@@ -3,6 +3,7 @@ package security
 import (
 	"context"
 
+	"patronus.internal/dashboard/security/anomaly"
 	"patronus.internal/dashboard/security/audit"
 	"patronus.internal/dashboard/security/db"
 	"patronus.internal/dashboard/security/secerr"
@@ -79,6 +80,9 @@ func (s *Service) refuseRefresh(tx *db.Tx, req Request, token secret.Text) (refu
 	}
 	if !ended { // it was told when it ended; one alarm is enough
 		return errRevoked(), nil
+	}
+	if err := s.recordFinding(tx, sessionActor(req, u, reused), anomaly.Reuse(reused.ID)); err != nil {
+		return nil, err
 	}
 	return errRevoked(), audit.Append(tx, audit.Event{Type: audit.TokenRefresh, Severity: audit.Critical, Actor: sessionActor(req, u, reused),
 		Details: audit.Details{"reason": "refresh_token_reuse"}})

@@ -8,14 +8,17 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
 	"sync/atomic"
 	"time"
 
+	"patronus.internal/dashboard/security/anomaly"
 	"patronus.internal/dashboard/security/audit"
 	"patronus.internal/dashboard/security/db"
+	"patronus.internal/dashboard/security/ipblock"
 	"patronus.internal/dashboard/security/keyring"
 	"patronus.internal/dashboard/security/password"
 	"patronus.internal/dashboard/security/policy"
@@ -37,9 +40,14 @@ type Options struct {
 	Hashing password.Options
 	// Mail sends what is written to people; without it nothing is.
 	Mail Mailer
-	Now  func() time.Time // default time.Now
-	Rand io.Reader        // default crypto/rand
-	Log  *slog.Logger     // default slog.Default()
+	// TrustedProxies are never blocked by themselves.
+	TrustedProxies []netip.Prefix
+	// Places finds the country of an address; without it the rules about places
+	// are left out.
+	Places Places
+	Now    func() time.Time // default time.Now
+	Rand   io.Reader        // default crypto/rand
+	Log    *slog.Logger     // default slog.Default()
 }
 
 // Service is the whole of what the dashboard decides and stores. It is safe
@@ -63,8 +71,12 @@ type Service struct {
 	policy atomic.Pointer[policy.Stored]
 	memory memory
 	limits limits
-	setup  setupLink
-	tally  tally
+
+	tracker *anomaly.Tracker
+	places  Places
+	proxies []netip.Prefix
+	setup   setupLink
+	tally   tally
 }
 
 // Open makes or opens the data folder. It refuses a database or a key file
@@ -101,6 +113,12 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 		mailer: o.Mail, mailed: make(chan struct{}, 1),
 	}
 	s.memory.revoked, s.memory.generation = revocation.NewSet(), -1
+	s.memory.blocks = ipblock.NewTable()
+	s.tracker = anomaly.NewTracker(anomaly.DefaultLimit, s.thresholds)
+	s.places = o.Places
+	for _, proxy := range o.TrustedProxies {
+		s.proxies = append(s.proxies, proxy.Masked())
+	}
 	s.limits = newLimits(policy.Default().RateLimits, o.Now)
 	if err := s.fresh(ctx); err != nil {
 		return nil, errors.Join(err, store.Close())

@@ -116,6 +116,11 @@ func (s *Service) noteKeyUse(ctx context.Context, c Caller) (bool, error) {
 				return err
 			}
 		}
+		if c.Key.LastUsedIP != actor.IPAddress {
+			if err := s.suspectKey(tx, c); err != nil {
+				return err
+			}
+		}
 		return apikey.Used(tx, c.Key.ID, actor.IPAddress)
 	})
 	if err != nil && n > 1 { // this use is refused; those before it were answered

@@ -66,6 +66,10 @@ func NewApp(ctx context.Context, settings *Settings, std streams) (app *App, err
 		return nil, err
 	}
 	log := settings.logger(std.err)
+	places, err := settings.places(log)
+	if err != nil {
+		return nil, err
+	}
 	certificates, err := settings.certificates(log)
 	if err != nil {
 		return nil, err
@@ -85,7 +89,7 @@ func NewApp(ctx context.Context, settings *Settings, std streams) (app *App, err
 	if app.public, err = settings.publicURL(app.listener.Addr().String()); err != nil {
 		return app, err
 	}
-	app.service, err = security.Open(ctx, security.Options{DataDir: settings.DataDir, PublicURL: app.public, Mail: mailer, Log: app.log})
+	app.service, err = security.Open(ctx, security.Options{DataDir: settings.DataDir, PublicURL: app.public, Mail: mailer, TrustedProxies: proxies, Places: places, Log: app.log})
 	if err != nil {
 		return app, err
 	}

@@ -43,6 +43,7 @@ type Settings struct {
 	TLSCert           string   `name:"tls-cert" help:"Certificate file (PEM); read again when it changes."`
 	TLSKey            string   `name:"tls-key" help:"Key file (PEM) of the certificate."`
 	InsecureHTTP      bool     `name:"insecure-http" help:"Allow plain http on an address that others can reach."`
+	GeoIPDB           string   `name:"geoip-db" help:"GeoIP database (mmdb) for rules about the place of a sign-in; read again when it changes."`
 	SMTPURL           string   `name:"smtp-url" help:"Mail server for links and notices, smtp://user:password@host or smtps://…; without it an admin makes reset links."`
 	MailFrom          string   `help:"Address that mail comes from."`
 	AdminEmail        string   `help:"Create this first admin on an empty database."`

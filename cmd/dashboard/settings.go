@@ -1,6 +1,7 @@
 package main
 
 import (
+	"log/slog"
 	"net"
 	"net/netip"
 	"net/url"
@@ -8,6 +9,7 @@ import (
 	"strings"
 
 	"patronus.internal/dashboard/security"
+	"patronus.internal/dashboard/security/geo"
 	"patronus.internal/dashboard/security/mail"
 	"patronus.internal/dashboard/security/secret"
 )
@@ -83,6 +85,18 @@ func (s *Settings) mailer() (security.Mailer, error) {
 		return nil, usagef("%v", err)
 	}
 	return mail.NewSender(parsed, mail.Options{})
+}
+
+// places is nil without a GeoIP database.
+func (s *Settings) places(log *slog.Logger) (security.Places, error) {
+	if s.GeoIPDB == "" {
+		return nil, nil
+	}
+	found, err := geo.Open(s.GeoIPDB, log)
+	if err != nil {
+		return nil, usagef("--geoip-db: %v", err)
+	}
+	return found, nil
 }
 
 // maxPasswordFile bounds what is read of a password from a file or a pipe, in

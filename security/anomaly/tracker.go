@@ -51,6 +51,17 @@ func NewTracker(limit int, thresholds func() Thresholds) *Tracker {
 // leave the count up to a sixteenth of the window early, never late; and what was
 // forgotten for want of room begins anew.
 func (t *Tracker) Failed(ip netip.Addr, account string, now time.Time) []Finding {
+	return t.note(ip, account, now, true)
+}
+
+// Refused takes in an attempt whose password was not looked at. It is no
+// failure, and counts for the rules about who tries what: a limit that refuses
+// an address early must not hide that it tries many accounts.
+func (t *Tracker) Refused(ip netip.Addr, account string, now time.Time) []Finding {
+	return t.note(ip, account, now, false)
+}
+
+func (t *Tracker) note(ip netip.Addr, account string, now time.Time, failed bool) []Finding {
 	network := NetworkOf(ip)
 	if !network.IsValid() {
 		return nil
@@ -66,7 +77,10 @@ func (t *Tracker) Failed(ip netip.Addr, account string, now time.Time) []Finding
 	e := t.addresses.entry(address, now, t.window, func(e *entry) float64 {
 		return max(share(len(e.members), thresholds.SprayAccounts), share(e.failures(), thresholds.AddressFailures))
 	})
-	e.count(now, t.window)
+	e.advance(now, t.window)
+	if failed {
+		e.count(now, t.window)
+	}
 	if account != "" {
 		t.addresses.meet(e, name, now, thresholds.SprayAccounts)
 	}
