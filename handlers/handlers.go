@@ -63,7 +63,11 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{service: o.Service, site: site, sessions: sessionStore{secure: site.HTTPS()}, device: deviceCookie{secure: site.HTTPS()}, now: o.Now, log: o.Log,
 		csrf: newCSRF(o.Service.MAC, o.Rand, site), echo: echo.New()}
-	s.echo.HTTPErrorHandler = ErrorHandler(s.pageProblem, o.Log)
+	answer := ErrorHandler(s.pageProblem, o.Log)
+	s.echo.HTTPErrorHandler = func(err error, c echo.Context) {
+		answer(err, c)
+		s.rememberRefusal(c, err)
+	}
 	s.echo.Use(Base(BaseOptions{Site: site, TrustedProxies: o.TrustedProxies, Now: o.Now, Rand: o.Rand, Log: o.Log})...)
 	s.echo.Use(s.refuseBlocked)
 	for _, r := range s.api() {
@@ -100,7 +104,7 @@ func (s *Server) page(c echo.Context, title, active string) views.Page {
 	p := views.Page{Title: title, Active: active, CSRF: s.formToken(c), RequestID: RequestIDFrom(c.Request().Context()), Now: s.now()}
 	if who := caller(c); who.User.ID != "" {
 		p.User = &views.Viewer{Email: who.User.Email, Role: who.User.Role, EnrollmentRequired: who.EnrollmentRequired,
-			CanReadAudit: who.Reach(rbac.AuditRead) == rbac.All, CanReadUsers: who.Reach(rbac.UsersRead) == rbac.All}
+			CanReadAudit: who.Reach(rbac.AuditRead) == rbac.All, CanReadUsers: who.Reach(rbac.UsersRead) == rbac.All, CanReadBlocks: who.Reach(rbac.IPBlocksRead) == rbac.All}
 		p.NewDevice = who.Session.NewDevice
 	}
 	return p
@@ -138,6 +142,7 @@ func (s *Server) formProblem(c echo.Context, p *views.Page, err error) (int, err
 	problem := ToProblem(err, p.RequestID)
 	prepareErrorHeader(c, problem)
 	logProblem(c.Request().Context(), s.log, problem, err)
+	s.rememberRefusal(c, err)
 	p.Problem = refusal.Detail
 	if refusal.Code == secerr.InvalidCode {
 		p.Problem = ""
@@ -154,4 +159,5 @@ var fieldLabels = map[string]string{
 	"email": "E-mail address", "password": "Password", "password_confirm": "Password, once more", "current_password": "Current password", "code": "Code",
 	"name": "Name", "scopes": "Scopes", "expires_in_days": "Expires", "networks": "Networks",
 	"event_type": "Type", "severity": "Severity", "success": "Outcome", "ip": "Address", "since": "From", "until": "Until", "q": "Search",
+	"duration": "For how long", "reason": "Reason", "about": "Address or request id",
 }

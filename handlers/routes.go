@@ -80,6 +80,9 @@ func (s *Server) api() []route {
 		{post, "/api/v1/admin/revoke-all-tokens", permitted, rbac.SessionsWrite, limitAuthenticated, false, s.apiRevokeAllTokens},
 		{post, "/api/v1/admin/force-mfa-reenroll", permitted, rbac.UsersWrite, limitAuthenticated, false, s.apiForceReenrollment},
 
+		{post, "/api/v1/admin/block-ip", permitted, rbac.IPBlocksWrite, limitAuthenticated, false, s.apiBlockIP},
+		{get, "/api/v1/admin/blocked-ips", permitted, rbac.IPBlocksRead, limitAuthenticated, false, s.apiListBlocks},
+		{del, "/api/v1/admin/blocked-ips/:id", permitted, rbac.IPBlocksWrite, limitAuthenticated, false, s.apiUnblockIP},
 		{get, "/api/v1/users", permitted, rbac.UsersRead, limitAuthenticated, false, s.apiListUsers},
 		{get, "/api/v1/users/:id", permitted, rbac.UsersRead, limitAuthenticated, false, s.apiGetUser},
 		{patch, "/api/v1/users/:id", permitted, rbac.UsersWrite, limitAuthenticated, false, s.apiPatchUser},
@@ -130,6 +133,10 @@ func (s *Server) pages() []route {
 		{get, "/account/mfa/factors/:id/remove", person, "", limitAuthenticated, false, s.ask(s.removeFactor())},
 		{post, "/account/mfa/factors/:id/remove", person, "", limitAuthenticated, false, s.confirmed(s.removeFactor())},
 
+		{get, "/ip-blocks", permitted, rbac.IPBlocksRead, limitAuthenticated, false, s.pageIPBlocks},
+		{post, "/ip-blocks", permitted, rbac.IPBlocksWrite, limitAuthenticated, false, s.submitBlockIP},
+		{post, "/ip-blocks/forget", permitted, rbac.IPBlocksWrite, limitAuthenticated, false, s.submitForgetAddress},
+		{post, "/ip-blocks/:id/remove", permitted, rbac.IPBlocksWrite, limitAuthenticated, false, s.submitUnblockIP},
 		{get, "/users", permitted, rbac.UsersRead, limitAuthenticated, false, s.pageUsers},
 		{get, "/users/:id", permitted, rbac.UsersRead, limitAuthenticated, false, s.pageUser},
 		{post, "/users/:id/unlock", permitted, rbac.UsersWrite, limitAuthenticated, false, s.submitUnlock},

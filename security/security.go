@@ -72,6 +72,8 @@ type Service struct {
 	memory memory
 	limits limits
 
+	refusals refusals
+
 	tracker *anomaly.Tracker
 	places  Places
 	proxies []netip.Prefix

@@ -23,6 +23,7 @@ const (
 	MenuMFA      = "mfa"
 	MenuSessions = "sessions"
 	MenuUsers    = "users"
+	MenuIPBlocks = "ip-blocks"
 	MenuAccount  = "account"
 )
 
@@ -46,8 +47,9 @@ type Viewer struct {
 	Role  string
 	// CanReadAudit says that the log shows everyone's events. Without it the
 	// same page shows the person's own.
-	CanReadAudit bool
-	CanReadUsers bool
+	CanReadAudit  bool
+	CanReadUsers  bool
+	CanReadBlocks bool
 	// EnrollmentRequired leaves nothing in the menu but the second factor.
 	EnrollmentRequired bool
 }
@@ -133,32 +135,6 @@ type ConfirmProps struct {
 	Path       string   // where the form goes
 	Back       string   // where to go instead
 	CodeNeeded bool     // a second factor is enrolled
-}
-
-// UsersProps is the list of users.
-type UsersProps struct {
-	Page
-	Email     string    // the filter, as typed
-	Users     []UserRow // oldest first
-	NextURL   string    // empty on the last page
-	CanRevoke bool      // may sign others out
-	CanWrite  bool      // may change others
-}
-
-// UserProps is one user.
-type UserProps struct {
-	Page
-	User                UserRow
-	CanRevoke, CanWrite bool
-}
-
-// UserRow is one user in the list.
-type UserRow struct {
-	ID, Email, Role     string
-	Enabled, MFAEnabled bool
-	Reenroll            bool // a new second factor is demanded
-	CreatedAt           time.Time
-	LastLoginAt         *time.Time // nil: never
 }
 
 // ResetLinkProps shows a link to a new password, the only time that it can be.

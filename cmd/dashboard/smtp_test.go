@@ -46,7 +46,11 @@ func cmdSMTP(ts *testscript.TestScript, _ bool, _ []string) {
 	go func() { served <- mailServer.Serve(listener) }()
 	ts.Defer(func() {
 		ts.Check(mailServer.Close())
-		if err := <-served; !errors.Is(err, smtp.ErrServerClosed) {
+		// A server that was closed before it began to serve does not know it.
+		if err := listener.Close(); !errors.Is(err, net.ErrClosed) {
+			ts.Check(err)
+		}
+		if err := <-served; !errors.Is(err, smtp.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 			ts.Check(err)
 		}
 	})

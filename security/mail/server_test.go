@@ -74,6 +74,7 @@ func start(t *testing.T, s *server, change func(*smtp.Server)) *server {
 	}()
 	t.Cleanup(func() {
 		_ = engine.Close()
+		_ = listener.Close() // an engine that was closed before it began to serve does not know it
 		<-done
 	})
 	return s

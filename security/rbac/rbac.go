@@ -43,6 +43,8 @@ const (
 	PoliciesWrite Permission = "policies:write"
 	APIKeysRead   Permission = "api_keys:read"
 	APIKeysWrite  Permission = "api_keys:write"
+	IPBlocksRead  Permission = "ip_blocks:read"
+	IPBlocksWrite Permission = "ip_blocks:write"
 	SessionsRead  Permission = "sessions:read"
 	SessionsWrite Permission = "sessions:write"
 )

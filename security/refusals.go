@@ -1,0 +1,131 @@
+package security
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+	"time"
+
+	"patronus.internal/dashboard/security/audit"
+	"patronus.internal/dashboard/security/db"
+	"patronus.internal/dashboard/security/ipblock"
+	"patronus.internal/dashboard/security/ratelimit"
+	"patronus.internal/dashboard/security/secerr"
+)
+
+// keptRefusals is how many of the last refusals are remembered, some 400 bytes
+// each: enough to explain one to who asks within minutes, also during an attack.
+const keptRefusals = 4096
+
+// Refusal is a request that was turned away with 403 or 429, kept in memory so
+// that an admin can explain it by its request id or address.
+type Refusal struct {
+	RequestID string
+	At        time.Time
+	Code      secerr.Code
+	Route     string
+	Email     string // of who was signed in, or tried to
+	IP        netip.Addr
+	// How the address was found: the other end of the connection, and what
+	// X-Forwarded-For said.
+	Peer      string
+	Forwarded []string
+}
+
+// refusals are the last ones. The zero value is ready; it is safe for
+// concurrent use.
+type refusals struct {
+	mu   sync.Mutex
+	ring []Refusal
+	next int
+}
+
+func (r *refusals) add(one Refusal) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.ring) < keptRefusals {
+		r.ring = append(r.ring, one)
+		return
+	}
+	r.ring[r.next] = one
+	r.next = (r.next + 1) % keptRefusals
+}
+
+// find returns those that fit, newest first, limit at most.
+func (r *refusals) find(fits func(Refusal) bool, limit int) []Refusal {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var found []Refusal
+	for i := range r.ring {
+		one := r.ring[(r.next+len(r.ring)-1-i)%len(r.ring)]
+		if fits(one) {
+			if found = append(found, one); len(found) == limit {
+				break
+			}
+		}
+	}
+	return found
+}
+
+// Refused remembers a refusal.
+func (s *Service) Refused(one Refusal) {
+	one.At = s.now()
+	s.refusals.add(one)
+}
+
+// Explanation is why an address is turned away, or was.
+type Explanation struct {
+	IP       netip.Addr
+	Trusted  bool           // it is a trusted proxy itself
+	Block    *ipblock.Block // in force now
+	Login    ratelimit.Decision
+	Requests ratelimit.Decision // without identity
+	Refusals []Refusal          // newest first
+	Events   []audit.Record     // newest first
+}
+
+// explained bounds what a page shows of each kind.
+const explained = 20
+
+// Explain tells all that is known of why an address, given as such or by the
+// id of a request, is turned away. It returns secerr.ValidationFailed for what
+// is neither, or a request that is not remembered.
+func (s *Service) Explain(ctx context.Context, c Caller, about string) (Explanation, error) {
+	ip, err := netip.ParseAddr(about)
+	if err != nil {
+		found := s.refusals.find(func(r Refusal) bool { return r.RequestID == about }, 1)
+		if len(found) == 0 {
+			return Explanation{}, secerr.Invalid("about", "Give an address, or the id of a request that was refused a short while ago.")
+		}
+		ip = found[0].IP
+	}
+	ip = ip.Unmap().WithZone("")
+	if err := s.fresh(ctx); err != nil {
+		return Explanation{}, err
+	}
+	e := Explanation{IP: ip, Trusted: s.isProxy(netip.PrefixFrom(ip, ip.BitLen())),
+		Login: s.limits.login.PeekIP(ip), Requests: s.limits.unauthenticated.PeekIP(ip),
+		Refusals: s.refusals.find(func(r Refusal) bool { return r.IP == ip || r.RequestID == about }, explained)}
+	if block, found := s.memory.blocks.Find(ip, s.now()); found {
+		e.Block = &block
+	}
+	e.Events, _, err = s.Events(ctx, c, audit.Filter{IP: ip.String(), Limit: explained})
+	return e, err
+}
+
+// ForgetAddress makes the limiters forget what an address has used up.
+func (s *Service) ForgetAddress(ctx context.Context, c Caller, about string) error {
+	ip, err := netip.ParseAddr(about)
+	if err != nil {
+		return secerr.Invalid("about", "Give an address.")
+	}
+	err = s.change(ctx, c, func(tx *db.Tx) error {
+		return record(tx, c, audit.IPUnblock, audit.Details{"network": ip.String(), "limits": "forgotten"})
+	})
+	if err != nil {
+		return err
+	}
+	s.limits.login.ResetIP(ip)
+	s.limits.unauthenticated.ResetIP(ip)
+	return nil
+}

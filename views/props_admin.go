@@ -1,0 +1,92 @@
+package views
+
+import (
+	"strings"
+	"time"
+)
+
+// UsersProps is the list of users.
+type UsersProps struct {
+	Page
+	Email     string    // the filter, as typed
+	Users     []UserRow // oldest first
+	NextURL   string    // empty on the last page
+	CanRevoke bool      // may sign others out
+	CanWrite  bool      // may change others
+}
+
+// UserProps is one user.
+type UserProps struct {
+	Page
+	User                UserRow
+	CanRevoke, CanWrite bool
+}
+
+// UserRow is one user in the list.
+type UserRow struct {
+	ID, Email, Role     string
+	Enabled, MFAEnabled bool
+	Reenroll            bool // a new second factor is demanded
+	CreatedAt           time.Time
+	LastLoginAt         *time.Time // nil: never
+}
+
+// IPBlocksProps is the blocked addresses, and why one is.
+type IPBlocksProps struct {
+	Page
+	About       string       // what to explain, as typed
+	Explanation *Explanation // nil: nothing was asked, or it is not known
+	Blocks      []BlockRow   // newest first
+	NextURL     string       // empty on the last page
+	Form        BlockForm
+	CanWrite    bool
+}
+
+// BlockForm is the form that blocks an address, with what was typed before.
+type BlockForm struct {
+	IP, Duration, Reason string
+	Force                bool
+}
+
+// BlockRow is one block in force.
+type BlockRow struct {
+	ID, Network, Reason  string
+	Automatic            bool // by a rule
+	CreatedAt, ExpiresAt time.Time
+}
+
+// Explanation is what is known of an address.
+type Explanation struct {
+	IP              string
+	Trusted         bool // a trusted proxy
+	Block           *BlockRow
+	Login, Requests LimitRow
+	Refusals        []RefusalRow // newest first
+	Events          []EventRow   // newest first
+}
+
+// LimitRow is the state of a limiter.
+type LimitRow struct {
+	Limit, Remaining int64
+	ResetAfter       time.Duration
+}
+
+// RefusalRow is a request that was turned away.
+type RefusalRow struct {
+	RequestID, Code, Route, Email string
+	At                            time.Time
+	IP, Peer                      string
+	Forwarded                     []string // lines of X-Forwarded-For
+}
+
+// derivation says how the address of a request was found.
+func (r RefusalRow) derivation() string {
+	text := "The connection came from " + r.Peer + "."
+	switch {
+	case len(r.Forwarded) == 0:
+		return text + " There was no X-Forwarded-For."
+	case strings.HasPrefix(r.Peer, r.IP+":") || strings.HasPrefix(r.Peer, "["+r.IP+"]:"):
+		return text + " Its X-Forwarded-For (" + strings.Join(r.Forwarded, "; ") + ") does not count, since it is no trusted proxy, or names none but such."
+	}
+	return text + " It is a trusted proxy; of X-Forwarded-For (" + strings.Join(r.Forwarded, "; ") + ") the rightmost address that is not one counts: " + r.IP + "."
+}
