@@ -15,4 +15,4 @@ CREATE TABLE ip_blocks (
 -- One network is blocked once, however many ask for it at the same time.
 CREATE UNIQUE INDEX ip_blocks_by_network ON ip_blocks (network) WHERE removed_at_us IS NULL;
 CREATE INDEX ip_blocks_by_expiry ON ip_blocks (expires_at_us);
-CREATE INDEX ip_blocks_by_removal ON ip_blocks (removed_at_us);
+CREATE INDEX ip_blocks_by_removal ON ip_blocks (removed_at_us) WHERE removed_at_us IS NOT NULL;
