@@ -130,14 +130,15 @@ func cmdServer(ts *testscript.TestScript, _ bool, args []string) {
 	file, err := os.Create(filepath.Join(w.dir, "server.log"))
 	ts.Check(err)
 	log := slog.New(slog.NewTextHandler(file, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	proxies := []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
 	service, err := security.Open(context.Background(), security.Options{DataDir: filepath.Join(w.dir, "data"), PublicURL: public,
-		Hashing: securitytest.CheapHashing, Mail: mailer, Now: w.clock.Now, Log: log})
+		Hashing: securitytest.CheapHashing, Mail: mailer, TrustedProxies: proxies, Now: w.clock.Now, Log: log})
 	ts.Check(err)
 	delivering, stop := context.WithCancel(context.Background())
 	delivered := make(chan struct{})
 	go func() { service.Deliver(delivering); close(delivered) }()
 	web, err := handlers.New(handlers.Options{Service: service, PublicURL: public,
-		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, Now: w.clock.Now, Log: log})
+		TrustedProxies: proxies, Now: w.clock.Now, Log: log})
 	ts.Check(err)
 	listener.Config.Handler = web
 	listener.Start()

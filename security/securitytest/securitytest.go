@@ -117,10 +117,10 @@ func NewestEvent(path string) (event []byte, err error) {
 // Unlimited changes the policy of a data folder from outside, so that no test
 // that is about something else meets a rate limit or a lock. A running service
 // follows at once.
-func Unlimited(dataDir string) error { return setPolicy(dataDir, highRates+","+highLockout) }
+func Unlimited(dataDir string) error { return SetPolicy(dataDir, highRates+","+highLockout) }
 
 // WithoutRateLimits is Unlimited with the locks of a new installation.
-func WithoutRateLimits(dataDir string) error { return setPolicy(dataDir, highRates) }
+func WithoutRateLimits(dataDir string) error { return SetPolicy(dataDir, highRates) }
 
 const (
 	highRates = `"rate_limits":{"login":{"max_requests":1000000,"window_secs":1,"burst":0},"api_authenticated":{"max_requests":1000000,"window_secs":1,"burst":0},
@@ -128,7 +128,9 @@ const (
 	highLockout = `"lockout":{"captcha_after":1000,"delay_after":1000,"lock_after":1000},"anomaly":{"address_failures":100000,"spray_accounts":100000}`
 )
 
-func setPolicy(dataDir, members string) (err error) {
+// SetPolicy puts members of the JSON of a policy over the defaults, in a data
+// folder whose policy nobody has changed yet.
+func SetPolicy(dataDir, members string) (err error) {
 	db, err := sql.Open("sqlite3", "file:"+(&url.URL{Path: filepath.Join(dataDir, "patronus.db")}).EscapedPath()+"?_busy_timeout=5000")
 	if err != nil {
 		return err
