@@ -36,7 +36,7 @@ func (s *Service) checkCaptcha(tx *db.Tx, email string, a CaptchaAnswer) (refusa
 	case a.Token != "":
 		ticket, right, refusal = captcha.VerifyDigits(s.keys.MAC, use, a.Token, a.Digits, tx.Now())
 	default:
-		return s.demandCaptcha(email, "There were several wrong passwords for this account. Do the check first.")
+		return s.demandCaptcha(email, demandDetail)
 	}
 	if refusal == nil {
 		fresh, err := captcha.Spend(tx, ticket)
@@ -52,6 +52,8 @@ func (s *Service) checkCaptcha(tx *db.Tx, email string, a CaptchaAnswer) (refusa
 	}
 	return s.demandCaptcha(email, detail)
 }
+
+const demandDetail = "There were several wrong passwords for this account. Do the check first."
 
 func (s *Service) demandCaptcha(email, detail string) (refusal, err error) {
 	challenge, err := captcha.Issue(s.rand, s.keys.MAC, s.captchaUse(email), s.now())

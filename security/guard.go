@@ -23,14 +23,20 @@ func (s *Service) lockoutRules() lockout.Rules {
 // accountMAC names an account where its address should not lie.
 func (s *Service) accountMAC(email string) []byte { return s.keys.MAC("login_failures", []byte(email)) }
 
+// attempt is a sign-in on its way: whose failures it would add to, and whether
+// a CAPTCHA was solved for it.
+type attempt struct {
+	email   string
+	subject lockout.Subject
+	solved  bool
+}
+
 // admit lets an attempt to sign in through to the check of its password: the
 // account is not locked, nothing has to be waited for, and where a CAPTCHA is
-// demanded, it was solved. The attempt counts as a failure from here on, so that
-// of many at once no more are checked than the rules allow. An unknown address
-// goes the same way as a known one. It returns secerr.AccountLocked,
-// secerr.RateLimited or secerr.CaptchaRequired.
-func (s *Service) admit(ctx context.Context, req Request, email string) (lockout.Subject, error) {
-	subject := lockout.Subject{Account: s.accountMAC(email)}
+// demanded, it was solved. An unknown address goes the same way as a known one.
+// It returns secerr.AccountLocked, secerr.RateLimited or secerr.CaptchaRequired.
+func (s *Service) admit(ctx context.Context, req Request, email string) (attempt, error) {
+	a := attempt{email: email, subject: lockout.Subject{Account: s.accountMAC(email)}}
 	err := s.write(ctx, func(tx *db.Tx) (error, error) {
 		if device.Genuine(req.Device, s.keys.MAC) {
 			u, err := user.ByEmail(tx, email)
@@ -42,33 +48,56 @@ func (s *Service) admit(ctx context.Context, req Request, email string) (lockout
 				return nil, err
 			}
 			if known {
-				subject.Device = req.Device.Hash()
+				a.subject.Device = req.Device.Hash()
 			}
 		}
-		state, err := lockout.Load(tx, subject)
+		state, err := lockout.Load(tx, a.subject)
 		if err != nil {
 			return nil, err
 		}
-		verdict := state.Judge(tx.Now(), s.lockoutRules())
-		switch {
-		case verdict.Locked:
-			return locked(verdict.Wait), nil
-		case verdict.Wait > 0:
-			return &secerr.Error{Code: secerr.RateLimited, RetryAfter: verdict.Wait,
-				Detail: "There were several wrong passwords for this account. Wait a moment before the next try."}, nil
-		case verdict.Captcha:
-			if refusal, err := s.checkCaptcha(tx, email, req.Captcha); refusal != nil || err != nil {
-				return refusal, err
-			}
+		if verdict := state.Judge(tx.Now(), s.lockoutRules()); verdict.Captcha && !verdict.Locked && verdict.Wait == 0 {
+			refusal, err := s.checkCaptcha(tx, email, req.Captcha)
+			a.solved = refusal == nil && err == nil
+			return refusal, err
 		}
-		return nil, lockout.Count(tx, subject)
+		return s.stillAdmitted(tx, a)
 	})
-	if refusal := secerr.CodeOf(err); err != nil && (refusal == secerr.AccountLocked || refusal == secerr.RateLimited || refusal == secerr.CaptchaRequired) {
+	s.noteGuarded(ctx, req, email, err)
+	return a, err
+}
+
+// stillAdmitted asks once more, in the transaction that tells whether the
+// password was right. Attempts at once are all checked, and only so many are
+// told what came of it as the rules allow; the others learn nothing, right or
+// wrong.
+func (s *Service) stillAdmitted(tx *db.Tx, a attempt) (refusal, err error) {
+	state, err := lockout.Load(tx, a.subject)
+	if err != nil {
+		return nil, err
+	}
+	switch verdict := state.Judge(tx.Now(), s.lockoutRules()); {
+	case verdict.Locked:
+		return locked(verdict.Wait), nil
+	case verdict.Wait > 0:
+		return &secerr.Error{Code: secerr.RateLimited, RetryAfter: verdict.Wait,
+			Detail: "There were several wrong passwords for this account. Wait a moment before the next try."}, nil
+	case verdict.Captcha && !a.solved:
+		return s.demandCaptcha(a.email, demandDetail)
+	}
+	return nil, nil
+}
+
+// noteGuarded records, once a minute, that an attempt was turned away before
+// anything was told of its password.
+func (s *Service) noteGuarded(ctx context.Context, req Request, email string, err error) {
+	switch code := secerr.CodeOf(err); {
+	case err == nil:
+	case code == secerr.AccountLocked, code == secerr.RateLimited, code == secerr.CaptchaRequired:
 		actor := req.actor()
 		actor.Email = email
-		s.noteRefusal(ctx, audit.LoginAttempt, actor, req.Route, string(refusal))
+		s.noteRefusal(ctx, audit.LoginAttempt, actor, req.Route, string(code))
+		s.suspectFailure(ctx, req, email, false)
 	}
-	return subject, err
 }
 
 func locked(wait time.Duration) *secerr.Error {
@@ -84,24 +113,15 @@ func minutes(d time.Duration) string {
 	return "a minute"
 }
 
-// release takes an attempt back whose password was not checked. It is called
-// with a context that may be over.
-func (s *Service) release(ctx context.Context, of lockout.Subject) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer cancel()
-	if err := s.commit(ctx, func(tx *db.Tx) error { return lockout.Release(tx, of) }); err != nil {
-		s.log.WarnContext(ctx, "an attempt to sign in that was not made counts as one", "error", err)
-	}
-}
-
-// failed follows a wrong password: it locks when there were too many, with an
+// failed counts a wrong password, and locks when there were too many, with an
 // event and a mail to the owner.
-func (s *Service) failed(tx *db.Tx, req Request, of lockout.Subject, u user.User, email string) error {
+func (s *Service) failed(tx *db.Tx, req Request, a attempt, u user.User) error {
 	rules := s.lockoutRules()
-	isLocked, err := lockout.Failed(tx, of, rules)
+	isLocked, err := lockout.Failed(tx, a.subject, rules)
 	if err != nil || !isLocked {
 		return err
 	}
+	of, email := a.subject, a.email
 	actor := req.actor()
 	actor.UserID, actor.Email = u.ID, email
 	whose := "strangers"

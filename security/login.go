@@ -64,14 +64,12 @@ func (s *Service) Login(ctx context.Context, req Request, kind session.Kind, ema
 	if err != nil {
 		return SignIn{}, err
 	}
-	subject, err := s.admit(ctx, req, email)
+	attempt, err := s.admit(ctx, req, email)
 	if err != nil {
-		s.suspectFailure(ctx, req, email, false)
 		return SignIn{}, err
 	}
 	u, stale, reason, err := s.checkPassword(ctx, email, pw)
 	if err != nil {
-		s.release(ctx, subject)
 		return SignIn{}, err
 	}
 	var renewed secret.Text
@@ -87,13 +85,16 @@ func (s *Service) Login(ctx context.Context, req Request, kind session.Kind, ema
 	}
 	var in SignIn
 	err = s.write(ctx, func(tx *db.Tx) (error, error) {
+		if refusal, err := s.stillAdmitted(tx, attempt); refusal != nil || err != nil {
+			return refusal, err
+		}
 		if reason == "" {
 			in, err = s.beginSession(tx, req, kind, u)
 			if err == nil && stale {
 				err = user.Rehash(tx, u, renewed)
 			}
 			if err == nil {
-				err = lockout.Forget(tx, subject)
+				err = lockout.Forget(tx, attempt.subject)
 			}
 			if err == nil || !secerr.Is(err, secerr.NotFound) {
 				return nil, err
@@ -106,15 +107,15 @@ func (s *Service) Login(ctx context.Context, req Request, kind session.Kind, ema
 			Details: audit.Details{"method": "password", "reason": reason}}); err != nil {
 			return nil, err
 		}
-		return errCredentials(), s.failed(tx, req, subject, u, email)
+		return errCredentials(), s.failed(tx, req, attempt, u)
 	})
 	s.deliverSoon()
 	if secerr.Is(err, secerr.InvalidCredentials) {
 		s.suspectFailure(ctx, req, email, true)
 		return SignIn{}, err
 	}
-	if err != nil { // nothing was told of the password
-		s.release(ctx, subject)
+	if err != nil {
+		s.noteGuarded(ctx, req, email, err)
 		return SignIn{}, err
 	}
 	return in, nil

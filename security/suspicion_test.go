@@ -193,22 +193,50 @@ func TestALockSurvivesARestart(t *testing.T) {
 	}
 }
 
-// TestARefusedAttemptIsTakenBack: one whose password was not checked counts
-// for nothing.
-func TestARefusedAttemptIsTakenBack(t *testing.T) {
-	s, dir := securitytest.Open(t, securitytest.NewClock())
+// TestManyAtOnceWithTheRightPassword: none of them is a failure, so all pass.
+func TestManyAtOnceWithTheRightPassword(t *testing.T) {
+	s, _ := securitytest.Open(t, securitytest.NewClock())
 	if _, _, err := s.AddUser(context.Background(), email, "user", secret.NewText(pw)); err != nil {
 		t.Fatal(err)
 	}
-	over, cancel := context.WithCancel(context.Background())
-	cancel()
-	for range 20 {
-		if _, err := s.Login(over, security.Request{}, session.API, email, secret.NewText("wrong")); err == nil || secerr.Is(err, secerr.InvalidCredentials) {
+	for _, err := range together(func(int) error {
+		_, err := s.Login(context.Background(), security.Request{}, session.API, email, secret.NewText(pw))
+		return err
+	}) {
+		if err != nil {
 			t.Errorf("%v", err)
 		}
 	}
+}
+
+// TestTheRightOneAmongManyAtOnce: a guess that comes behind the rules is told
+// nothing, also when it is right.
+func TestTheRightOneAmongManyAtOnce(t *testing.T) {
+	ctx := context.Background()
+	s, dir := securitytest.Open(t, securitytest.NewClock())
+	if _, _, err := s.AddUser(ctx, email, "user", secret.NewText(pw)); err != nil {
+		t.Fatal(err)
+	}
+	told := 0
+	for _, err := range together(func(int) error {
+		_, err := s.Login(ctx, security.Request{}, session.API, email, secret.NewText("wrong"))
+		return err
+	}) {
+		switch {
+		case secerr.Is(err, secerr.InvalidCredentials):
+			told++
+		case !secerr.Is(err, secerr.CaptchaRequired):
+			t.Errorf("%v", err)
+		}
+	}
+	if told != 3 {
+		t.Errorf("%d of twenty at once were told that they are wrong, a CAPTCHA comes after 3", told)
+	}
+	if _, err := s.Login(ctx, security.Request{}, session.API, email, secret.NewText(pw)); !secerr.Is(err, secerr.CaptchaRequired) {
+		t.Errorf("the right one behind them: %v", err)
+	}
 	var failures int
-	if err := (&enrolled{dataDir: dir}).outside(t).QueryRow("SELECT COALESCE(SUM(failures), 0) FROM login_failures").Scan(&failures); err != nil || failures != 0 {
+	if err := (&enrolled{dataDir: dir}).outside(t).QueryRow("SELECT SUM(failures) FROM login_failures").Scan(&failures); err != nil || failures != 3 {
 		t.Errorf("%d failures are counted, %v", failures, err)
 	}
 }

@@ -62,12 +62,8 @@ type Verdict struct {
 // CAPTCHA.
 func (s State) Judge(now time.Time, r Rules) Verdict {
 	s = s.current(now)
-	switch {
-	case !s.LockedUntil.IsZero():
+	if !s.LockedUntil.IsZero() {
 		return Verdict{Locked: true, Wait: s.LockedUntil.Sub(now)}
-	case s.Failures >= r.LockAfter:
-		// The attempts that make it so many are still being checked.
-		return Verdict{Locked: true, Wait: r.LockFor}
 	}
 	v := Verdict{Captcha: s.Failures >= r.CaptchaAfter}
 	if s.Failures >= r.DelayAfter {
@@ -104,49 +100,27 @@ func Load(r db.Reader, of Subject) (State, error) {
 	return s, nil
 }
 
-// Count counts an attempt as a failure before its password is checked, so that
-// of many at once no more are checked than the rules allow. Forget takes the
-// count back when the password was right, Release when it was not checked.
-func Count(tx *db.Tx, of Subject) error {
+// Failed counts a wrong password. It locks when there were too many, and reports
+// whether it did. Whoever calls it has judged the state in the same transaction.
+func Failed(tx *db.Tx, of Subject, r Rules) (bool, error) {
 	s, err := Load(tx, of)
 	if err != nil {
-		return err
+		return false, err
 	}
 	s = s.current(tx.Now())
+	s.Failures++
+	var until any
+	if s.Failures >= r.LockAfter {
+		until = db.Micros(tx.Now().Add(r.LockFor))
+	}
 	_, err = tx.Exec(`INSERT INTO login_failures (account, device, failures, last_failure_at_us, locked_until_us)
-		VALUES ($1, $2, $3, $4, NULL)
+		VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (account, device) DO UPDATE SET failures = excluded.failures, last_failure_at_us = excluded.last_failure_at_us,
-			locked_until_us = NULL`, of.Account, notNull(of.Device), s.Failures+1, db.Micros(tx.Now()))
+			locked_until_us = excluded.locked_until_us`, of.Account, notNull(of.Device), s.Failures, db.Micros(tx.Now()), until)
 	if err != nil {
-		return fmt.Errorf("lockout: count: %w", err)
+		return false, fmt.Errorf("lockout: count: %w", err)
 	}
-	return nil
-}
-
-// Release takes one attempt back.
-func Release(tx *db.Tx, of Subject) error {
-	_, err := tx.Exec("UPDATE login_failures SET failures = failures - 1 WHERE account = $1 AND device = $2 AND failures > 0",
-		of.Account, notNull(of.Device))
-	if err != nil {
-		return fmt.Errorf("lockout: release: %w", err)
-	}
-	if _, err := tx.Exec("DELETE FROM login_failures WHERE account = $1 AND device = $2 AND failures = 0", of.Account, notNull(of.Device)); err != nil {
-		return fmt.Errorf("lockout: release: %w", err)
-	}
-	return nil
-}
-
-// Failed is called after a wrong password. It locks when there were too many,
-// and reports whether it did: of several failures at once one is told true.
-func Failed(tx *db.Tx, of Subject, r Rules) (bool, error) {
-	result, err := tx.Exec(`UPDATE login_failures SET locked_until_us = $1
-		WHERE account = $2 AND device = $3 AND failures >= $4 AND locked_until_us IS NULL`,
-		db.Micros(tx.Now().Add(r.LockFor)), of.Account, notNull(of.Device), r.LockAfter)
-	if err != nil {
-		return false, fmt.Errorf("lockout: lock: %w", err)
-	}
-	n, err := result.RowsAffected()
-	return n == 1, err
+	return until != nil, nil
 }
 
 // Forget forgets the failures of a subject after a right password.

@@ -25,7 +25,7 @@ func TestJudge(t *testing.T) {
 		"five, waited not quite":            {State{Failures: 5, LastFailure: ago(time.Second - 1)}, Verdict{Captcha: true, Wait: 1}},
 		"seven":                             {State{Failures: 7, LastFailure: now}, Verdict{Captcha: true, Wait: 4 * time.Second}},
 		"nine":                              {State{Failures: 9, LastFailure: now}, Verdict{Captcha: true, Wait: 16 * time.Second}},
-		"ten, and not yet locked":           {State{Failures: 10, LastFailure: now}, Verdict{Locked: true, Wait: 15 * time.Minute}},
+		"ten, when ten did not lock yet":    {State{Failures: 10, LastFailure: now}, Verdict{Captcha: true, Wait: 32 * time.Second}},
 		"locked":                            {State{Failures: 10, LastFailure: ago(time.Minute), LockedUntil: now.Add(14 * time.Minute)}, Verdict{Locked: true, Wait: 14 * time.Minute}},
 		"locked till now":                   {State{Failures: 10, LastFailure: ago(15 * time.Minute), LockedUntil: now}, Verdict{}},
 		"long ago":                          {State{Failures: 9, LastFailure: ago(24 * time.Hour)}, Verdict{}},
