@@ -1,9 +1,11 @@
 package handlers
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -34,7 +36,7 @@ func (s *Server) captcha(email string, refusal error) (*views.CaptchaProps, erro
 func (s *Server) captchaImage(c echo.Context) error {
 	picture, err := s.service.CaptchaImage(c.QueryParam("token"))
 	if err != nil {
-		return err
+		return noCaptcha(err)
 	}
 	return c.Blob(http.StatusOK, "image/png", picture)
 }
@@ -43,7 +45,18 @@ func (s *Server) captchaImage(c echo.Context) error {
 func (s *Server) captchaAudio(c echo.Context) error {
 	recording, err := s.service.CaptchaAudio(c.QueryParam("token"))
 	if err != nil {
-		return err
+		return noCaptcha(err)
 	}
-	return c.Blob(http.StatusOK, "audio/wav", recording)
+	// Browsers ask for it in parts.
+	c.Response().Header().Set("Content-Type", "audio/wav")
+	http.ServeContent(c.Response(), c.Request(), "", time.Time{}, bytes.NewReader(recording))
+	return nil
+}
+
+// noCaptcha answers a token that is none, or not any more.
+func noCaptcha(err error) error {
+	if secerr.Is(err, secerr.ValidationFailed) {
+		return secerr.Wrap(secerr.NotFound, "There is no such picture any more.", err)
+	}
+	return err
 }
