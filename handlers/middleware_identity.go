@@ -49,6 +49,7 @@ func (s *Server) guardAPI(r route) echo.HandlerFunc {
 		if err != nil {
 			return s.limitStranger(c, err)
 		}
+		c.Set(callerKey, who)
 		if err := s.limitCaller(c, r, who); err != nil {
 			return err
 		}
@@ -92,6 +93,7 @@ func (s *Server) guardPage(r route) echo.HandlerFunc {
 		if err != nil {
 			return err
 		}
+		c.Set(callerKey, who)
 		if err := s.limitCaller(c, r, who); err != nil {
 			return err
 		}
@@ -126,7 +128,6 @@ func (s *Server) forged(c echo.Context, r route, err error) error {
 // enter checks the permission of a route and hands over to it.
 func (s *Server) enter(c echo.Context, r route, who security.Caller) error {
 	ctx := c.Request().Context()
-	c.Set(callerKey, who) // a refusal is shown to them too
 	var err error
 	switch {
 	case r.access == permitted, r.access == ownOr && who.Key != nil:

@@ -58,6 +58,7 @@ func (s *Server) limitPublic(c echo.Context, r route) error {
 
 // limitLogin counts an attempt to sign in.
 func (s *Server) limitLogin(c echo.Context, email string) error {
+	c.Set(triedKey, email)
 	d, err := s.service.LimitLogin(c.Request().Context(), s.request(c), email)
 	return limited(c, d, err)
 }

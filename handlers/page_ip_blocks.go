@@ -1,8 +1,10 @@
 package handlers
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -25,8 +27,15 @@ func (s *Server) rememberRefusal(c echo.Context, err error) {
 		return
 	}
 	r := c.Request()
-	one := security.Refusal{RequestID: p.RequestID, Code: p.Code, Route: r.Method + " " + c.Path(), Email: caller(c).User.Email,
+	who := caller(c)
+	one := security.Refusal{RequestID: p.RequestID, Code: p.Code, Route: r.Method + " " + c.Path(), Email: who.User.Email, UserID: who.User.ID,
 		IP: ClientIP(c), Peer: r.RemoteAddr}
+	if who.Key != nil {
+		one.APIKeyID = who.Key.ID
+	}
+	if tried, ok := c.Get(triedKey).(string); ok && one.Email == "" {
+		one.Email = tried[:min(len(tried), maxForwardedBytes)]
+	}
 	for _, line := range r.Header.Values("X-Forwarded-For") {
 		if len(one.Forwarded) < maxForwardedLines {
 			one.Forwarded = append(one.Forwarded, line[:min(len(line), maxForwardedBytes)])
@@ -34,6 +43,9 @@ func (s *Server) rememberRefusal(c echo.Context, err error) {
 	}
 	s.service.Refused(one)
 }
+
+// triedKey is where a sign-in leaves whose account it tried.
+const triedKey = "tried"
 
 // What is kept of a header that a client writes, and so may be long.
 const (
@@ -94,6 +106,11 @@ func explanation(e security.Explanation) *views.Explanation {
 	if e.Block != nil {
 		row := blockRow(*e.Block)
 		shown.Block = &row
+	}
+	for _, name := range slices.Sorted(maps.Keys(e.Callers)) {
+		row := limitRow(e.Callers[name])
+		row.Name = name
+		shown.Callers = append(shown.Callers, row)
 	}
 	for _, r := range e.Refusals {
 		shown.Refusals = append(shown.Refusals, views.RefusalRow{RequestID: r.RequestID, At: r.At, Code: string(r.Code), Route: r.Route, Email: r.Email,

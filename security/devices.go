@@ -33,7 +33,7 @@ func (s *Service) noteDevice(tx *db.Tx, req Request, in *SignIn) error {
 	}
 	in.Device = cookie
 	if in.Session.Kind == session.API {
-		known, err := device.Known(tx, in.User.ID, cookie)
+		known, err := device.Known(tx, in.User.ID, cookie, tx.Now())
 		if err != nil {
 			return err
 		}

@@ -38,18 +38,12 @@ type attempt struct {
 func (s *Service) admit(ctx context.Context, req Request, email string) (attempt, error) {
 	a := attempt{email: email, subject: lockout.Subject{Account: s.accountMAC(email)}}
 	err := s.write(ctx, func(tx *db.Tx) (error, error) {
-		if device.Genuine(req.Device, s.keys.MAC) {
-			u, err := user.ByEmail(tx, email)
-			if err != nil && !secerr.Is(err, secerr.NotFound) {
-				return nil, err
-			}
-			known, err := device.Known(tx, u.ID, req.Device)
-			if err != nil {
-				return nil, err
-			}
-			if known {
-				a.subject.Device = req.Device.Hash()
-			}
+		known, err := s.knownDevice(tx, req, email)
+		if err != nil {
+			return nil, err
+		}
+		if known {
+			a.subject.Device = req.Device.Hash()
 		}
 		state, err := lockout.Load(tx, a.subject)
 		if err != nil {
@@ -64,6 +58,22 @@ func (s *Service) admit(ctx context.Context, req Request, email string) (attempt
 	})
 	s.noteGuarded(ctx, req, email, err)
 	return a, err
+}
+
+// knownDevice reports whether a request comes from a device that signed in to
+// the account before.
+func (s *Service) knownDevice(r db.Reader, req Request, email string) (bool, error) {
+	if !device.Genuine(req.Device, s.keys.MAC) {
+		return false, nil
+	}
+	u, err := user.ByEmail(r, email)
+	if secerr.Is(err, secerr.NotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return device.Known(r, u.ID, req.Device, s.now())
 }
 
 // stillAdmitted asks once more, in the transaction that tells whether the

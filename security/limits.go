@@ -81,12 +81,21 @@ func (s *Service) PeekLogin(ctx context.Context, req Request) (ratelimit.Decisio
 
 // LimitLogin counts an attempt to sign in by its address and by the account,
 // whether there is one or not: in both, or when one of them is used up, in
-// neither. The decision is the tighter of the two.
+// neither. A device that signed in to the account before is counted beside it,
+// by itself. The decision is the tighter of the two.
 func (s *Service) LimitLogin(ctx context.Context, req Request, email string) (ratelimit.Decision, error) {
 	if canonical, err := user.CanonicalEmail(email); err == nil {
 		email = canonical
 	}
-	_, both := ratelimit.All(s.limits.login.IP(req.IP), s.limits.login.User(email))
+	account := email
+	known, err := s.knownDevice(s.db.Read(ctx), req, email)
+	if err != nil {
+		return ratelimit.Decision{}, err
+	}
+	if known { // strangers do not use up what it has
+		account += "\x00" + string(req.Device.Hash())
+	}
+	_, both := ratelimit.All(s.limits.login.IP(req.IP), s.limits.login.User(account))
 	d := both[0]
 	if tighter(both[1], d) {
 		d = both[1]

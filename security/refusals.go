@@ -25,6 +25,8 @@ type Refusal struct {
 	Code      secerr.Code
 	Route     string
 	Email     string // of who was signed in, or tried to
+	UserID    string // of who was signed in
+	APIKeyID  string
 	IP        netip.Addr
 	// How the address was found: the other end of the connection, and what
 	// X-Forwarded-For said.
@@ -80,8 +82,10 @@ type Explanation struct {
 	Block    *ipblock.Block // in force now
 	Login    ratelimit.Decision
 	Requests ratelimit.Decision // without identity
-	Refusals []Refusal          // newest first
-	Events   []audit.Record     // newest first
+	// Callers are the limits of those who were refused, by address or key id.
+	Callers  map[string]ratelimit.Decision
+	Refusals []Refusal      // newest first
+	Events   []audit.Record // newest first
 }
 
 // explained bounds what a page shows of each kind.
@@ -106,6 +110,15 @@ func (s *Service) Explain(ctx context.Context, c Caller, about string) (Explanat
 	e := Explanation{IP: ip, Trusted: s.isProxy(netip.PrefixFrom(ip, ip.BitLen())),
 		Login: s.limits.login.PeekIP(ip), Requests: s.limits.unauthenticated.PeekIP(ip),
 		Refusals: s.refusals.find(func(r Refusal) bool { return r.IP == ip || r.RequestID == about }, explained)}
+	e.Callers = make(map[string]ratelimit.Decision)
+	for _, r := range e.Refusals {
+		switch {
+		case r.APIKeyID != "":
+			e.Callers["API key "+r.APIKeyID] = s.limits.key.PeekKey(r.APIKeyID)
+		case r.UserID != "":
+			e.Callers[r.Email] = s.limits.authenticated.PeekUser(r.UserID)
+		}
+	}
 	if block, found := s.memory.blocks.Find(ip, s.now()); found {
 		e.Block = &block
 	}

@@ -61,12 +61,14 @@ type Explanation struct {
 	Trusted         bool // a trusted proxy
 	Block           *BlockRow
 	Login, Requests LimitRow
+	Callers         []LimitRow // of those who were refused and were somebody
 	Refusals        []RefusalRow // newest first
 	Events          []EventRow   // newest first
 }
 
 // LimitRow is the state of a limiter.
 type LimitRow struct {
+	Name             string // whose it is, where it is not that of the address
 	Limit, Remaining int64
 	ResetAfter       time.Duration
 }

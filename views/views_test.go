@@ -50,7 +50,7 @@ func pages() map[string]templ.Component {
 		"ip blocks": IPBlocks(IPBlocksProps{Page: refused(in, "ip", "duration", "reason", "about"), About: hostile, NextURL: "/ip-blocks?cursor=x", CanWrite: true, Form: BlockForm{IP: hostile, Force: true},
 			Blocks: []BlockRow{{ID: "1", Network: "192.0.2.1", Reason: hostile, CreatedAt: now, ExpiresAt: later}, {ID: "2", Network: "2001:db8::/64", Automatic: true}},
 			Explanation: &Explanation{IP: "192.0.2.1", Trusted: true, Block: &BlockRow{ID: "1", Reason: hostile}, Login: LimitRow{Limit: 5, ResetAfter: time.Minute}, Events: events,
-				Refusals: []RefusalRow{{RequestID: "r", Code: "rate_limited", IP: "192.0.2.1", Peer: "127.0.0.1:1", Forwarded: []string{hostile}}, {IP: "::1", Peer: "[::1]:1", Forwarded: []string{"x"}}, {Peer: "x"}}}}),
+				Callers: []LimitRow{{Name: hostile}}, Refusals: []RefusalRow{{RequestID: "r", Email: hostile, Code: "rate_limited", IP: "192.0.2.1", Peer: "127.0.0.1:1", Forwarded: []string{hostile}}, {IP: "::1", Peer: "[::1]:1", Forwarded: []string{"x"}}, {Peer: "x"}}}}),
 		"forgot":                Forgot(ForgotProps{Page: out, SendsMail: true}),
 		"forgot without mail":   Forgot(ForgotProps{Page: out}),
 		"forgot refused":        Forgot(ForgotProps{Page: refused(out, "email"), Email: hostile}),

@@ -85,10 +85,10 @@ func Seen(tx *db.Tx, userID string, cookie secret.Text, d Device) (known bool, e
 }
 
 // Known reports whether a user signed in from a device before.
-func Known(tx *db.Tx, userID string, cookie secret.Text) (bool, error) {
+func Known(r db.Reader, userID string, cookie secret.Text, now time.Time) (bool, error) {
 	var known bool
-	err := tx.QueryRow("SELECT EXISTS (SELECT 1 FROM devices WHERE user_id = $1 AND device_hash = $2 AND last_seen_at_us > $3)",
-		userID, cookie.Hash(), db.Micros(tx.Now().Add(-Lifetime))).Scan(&known)
+	err := r.QueryRow("SELECT EXISTS (SELECT 1 FROM devices WHERE user_id = $1 AND device_hash = $2 AND last_seen_at_us > $3)",
+		userID, cookie.Hash(), db.Micros(now.Add(-Lifetime))).Scan(&known)
 	if err != nil {
 		return false, fmt.Errorf("device: known: %w", err)
 	}
