@@ -72,6 +72,15 @@ func (v *visitor) inspect(name string) {
 	v.look(desktop, light)
 }
 
+// inspectOnce inspects a page that is the same with JavaScript and without, in
+// the run with it.
+func (v *visitor) inspectOnce(name string) {
+	v.t.Helper()
+	if v.scripts {
+		v.inspect(name)
+	}
+}
+
 // fits checks that nobody has to scroll sideways.
 func (v *visitor) fits(seen string, size screen) {
 	v.t.Helper()

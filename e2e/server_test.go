@@ -39,7 +39,17 @@ type server struct {
 // startServer starts the binary on a free port with its data in the folder
 // and, if given, more flags, and stops it at the end of the test. It must then
 // end well, and must have logged no error.
+//
+// The walks sign in more often than the limits let anybody, so there are none;
+// what a limit does is tested without a browser.
 func startServer(t *testing.T, data string, flags ...string) *server {
+	t.Helper()
+	return startServerUnder(t, securitytest.Unlimited, data, flags...)
+}
+
+// startServerUnder is startServer with a policy that is set as soon as there is
+// a database.
+func startServerUnder(t *testing.T, policy func(data string) error, data string, flags ...string) *server {
 	t.Helper()
 	s := &server{t: t, output: newOutput(), exited: make(chan error, 1), secrets: map[string]string{}}
 	s.command = exec.Command(binary, append([]string{"serve", "--listen", "127.0.0.1:0", "--data-dir", data, "--log-format", "json"}, flags...)...)
@@ -54,9 +64,7 @@ func startServer(t *testing.T, data string, flags ...string) *server {
 	}()
 	t.Cleanup(s.stop)
 	s.url = "http://localhost:" + s.wait(`(?m)^listening on http://127\.0\.0\.1:(\d+)\n`)
-	// The walks sign in more often than the limits let anybody; what a limit
-	// does is tested without a browser.
-	if err := securitytest.Unlimited(data); err != nil {
+	if err := policy(data); err != nil {
 		t.Fatal(err)
 	}
 	return s

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -73,7 +74,7 @@ func (s *Server) renderIPBlocks(c echo.Context, status int, page views.Page, for
 		return err
 	}
 	ctx, who := c.Request().Context(), caller(c)
-	props := views.IPBlocksProps{Page: page, Form: form, About: c.QueryParam("about"), CanWrite: who.Reach(rbac.IPBlocksWrite) == rbac.All}
+	props := views.IPBlocksProps{Page: page, Form: form, About: strings.TrimSpace(c.QueryParam("about")), CanWrite: who.Reach(rbac.IPBlocksWrite) == rbac.All}
 	if props.About != "" {
 		e, err := s.service.Explain(ctx, who, props.About)
 		if err != nil {
@@ -129,7 +130,8 @@ func (s *Server) submitBlockIP(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	typed := views.BlockForm{IP: form.One("ip"), Duration: form.One("duration"), Reason: form.One("reason"), Force: form.One("force") != ""}
+	// What is copied from elsewhere often has a space around it.
+	typed := views.BlockForm{IP: strings.TrimSpace(form.One("ip")), Duration: strings.TrimSpace(form.One("duration")), Reason: form.One("reason"), Force: form.One("force") != ""}
 	if err = required(field{"ip", typed.IP}, field{"duration", typed.Duration}); err == nil {
 		var duration time.Duration
 		if duration, err = blockDuration(typed.Duration); err == nil {

@@ -31,10 +31,10 @@ func (s *Service) BlockIP(ctx context.Context, c Caller, r BlockRequest) (ipbloc
 		return ipblock.Block{}, err
 	}
 	if !r.Force && network.Contains(c.Request.IP.Unmap()) {
-		return ipblock.Block{}, secerr.Invalid("ip", "This is your own address: you would shut yourself out. Send force to do it all the same.")
+		return ipblock.Block{}, secerr.Invalid("ip", "This is your own address: you would shut yourself out. Force it to do so all the same.")
 	}
 	if !r.Force && s.isProxy(network) {
-		return ipblock.Block{}, secerr.Invalid("ip", "This is a trusted proxy: everybody behind it would be shut out. Send force to do it all the same.")
+		return ipblock.Block{}, secerr.Invalid("ip", "This is a trusted proxy: everybody behind it would be shut out. Force it to do so all the same.")
 	}
 	if r.Reason != "" {
 		if r.Reason, err = cleanName("reason", r.Reason); err != nil {

@@ -8,6 +8,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/url"
 	"path/filepath"
@@ -121,6 +122,14 @@ func Unlimited(dataDir string) error { return SetPolicy(dataDir, highRates+","+h
 
 // WithoutRateLimits is Unlimited with the locks of a new installation.
 func WithoutRateLimits(dataDir string) error { return SetPolicy(dataDir, highRates) }
+
+// LockingAfter is Unlimited with an account locked after so many failures, on
+// the way to which there is neither a CAPTCHA nor a wait.
+func LockingAfter(failures int) func(dataDir string) error {
+	return func(dataDir string) error {
+		return SetPolicy(dataDir, fmt.Sprintf(`%s,"lockout":{"captcha_after":1000,"delay_after":1000,"lock_after":%d}`, highRates, failures))
+	}
+}
 
 const (
 	highRates = `"rate_limits":{"login":{"max_requests":1000000,"window_secs":1,"burst":0},"api_authenticated":{"max_requests":1000000,"window_secs":1,"burst":0},
