@@ -35,7 +35,13 @@ func TestIPBlocks(t *testing.T) {
 		}
 		admin.blocks("2001:db8:1234:5678:9abc::1/64", "365d", "", 200)
 		admin.row("2001:db8:1234:5678::/64")
-		admin.inspect("ip-blocks")
+		admin.inspectOnce("ip-blocks")
+		if links := admin.texts("main tbody a"); len(links) != 1 || links[0] != "192.0.2.7" {
+			t.Errorf("the addresses that lead to the audit log are %q", links) // which takes no network
+		}
+		admin.follow("main tbody a", 200)
+		admin.at("/audit")
+		admin.clicks("/ip-blocks")
 
 		admin.asksAbout("192.0.2.7", 200)
 		if about := admin.text("section:has(#explained)"); !strings.HasPrefix(about, "192.0.2.7") || !strings.Contains(about, "guesses passwords") {
@@ -59,7 +65,7 @@ func TestIPBlocks(t *testing.T) {
 		if row := admin.row(request); !strings.Contains(row, "forbidden") || !strings.Contains(row, "GET /users") || !strings.Contains(row, "no X-Forwarded-For") {
 			t.Errorf("the refusal is explained by %q", row)
 		}
-		admin.inspect("ip-blocks-explained-request")
+		admin.inspectOnce("ip-blocks-explained-request")
 		admin.submit("/ip-blocks/forget", 200)
 		admin.sees("is forgotten")
 
@@ -82,7 +88,7 @@ func (p *person) isRefusedBlocks() {
 	p.blocks("127.0.0.0/8", "1h", "my own network", 422)
 	p.refuses("ip")
 	p.sees("your own address")
-	p.inspect("ip-blocks-refused")
+	p.inspectOnce("ip-blocks-refused")
 	p.asksAbout("nonsense", 422)
 	p.refuses("about")
 	p.inspectOnce("ip-blocks-unexplained")

@@ -38,7 +38,7 @@ func TestCaptcha(t *testing.T) {
 		if scripts {
 			p.passesUnseen(keys)
 		} else {
-			p.typesDigits(keys, "login-captcha-digits")
+			p.typesDigits(keys)
 		}
 		p.at("/")
 	})
@@ -107,17 +107,16 @@ func (p *person) passesUnseen(keys *keyring.Ring) {
 }
 
 // typesDigits signs in by the digits, after a wrong answer.
-func (p *person) typesDigits(keys *keyring.Ring, name string) {
+func (p *person) typesDigits(keys *keyring.Ring) {
 	p.t.Helper()
 	p.seesAndHears()
-	p.inspect(name)
+	p.inspect("login-captcha-digits")
 	first := p.captchaToken()
 	p.answersWrongly(keys)
 	if p.captchaToken() == first {
 		p.t.Error("after a wrong answer the digits are the same")
 	}
 	p.seesAndHears()
-	p.inspect(name + "-wrong")
 	p.fill("password", p.password)
 	p.fill("captcha_digits", securitytest.CaptchaDigits(p.t, keys.MAC, p.captchaToken()))
 	p.submit("/login", 200)
