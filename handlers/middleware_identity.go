@@ -33,7 +33,7 @@ func (s *Server) request(c echo.Context) security.Request {
 func (s *Server) guardAPI(r route) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if err := refuseKeyInQuery(c.Request().URL); err != nil {
-			return err
+			return s.limitStranger(c, err)
 		}
 		if r.access == public {
 			if err := s.limitPublic(c, r); err != nil {
@@ -66,7 +66,7 @@ func (s *Server) guardAPI(r route) echo.HandlerFunc {
 func (s *Server) guardPage(r route) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if err := refuseKeyInQuery(c.Request().URL); err != nil {
-			return err
+			return s.limitStranger(c, err)
 		}
 		if r.access == public {
 			if err := s.limitPublic(c, r); err != nil {
@@ -112,6 +112,9 @@ func (s *Server) guardPage(r route) echo.HandlerFunc {
 func (s *Server) forged(c echo.Context, r route, err error) error {
 	refusal := asRefusal(err)
 	if refusal.Code != secerr.CSRFFailed {
+		return err
+	}
+	if r.access == public { // it was counted
 		return err
 	}
 	ctx := c.Request().Context()

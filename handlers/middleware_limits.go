@@ -44,14 +44,17 @@ func limited(c echo.Context, d ratelimit.Decision, refusal error) error {
 // limitPublic counts a request on a route that needs no identity.
 func (s *Server) limitPublic(c echo.Context, r route) error {
 	ctx := c.Request().Context()
-	switch r.limit {
-	case limitUnauthenticated:
-		d, err := s.service.LimitUnauthenticated(ctx, s.request(c))
-		return limited(c, d, err)
-	case limitLogin:
-		// The handler counts it, when it has read whose account it is.
-		d, err := s.service.PeekLogin(ctx, s.request(c))
-		return limited(c, d, err)
+	if r.limit == unlimited {
+		return nil
+	}
+	d, err := s.service.LimitUnauthenticated(ctx, s.request(c))
+	if err := limited(c, d, err); err != nil {
+		return err
+	}
+	if r.limit == limitLogin {
+		// The tighter limit is counted by the handler, when it has read whose
+		// account it is; an attempt that does not come so far shows it too.
+		return limited(c, s.service.PeekLogin(s.request(c)), nil)
 	}
 	return nil
 }
@@ -63,10 +66,10 @@ func (s *Server) limitLogin(c echo.Context, email string) error {
 	return limited(c, d, err)
 }
 
-// limitStranger counts a request whose identity was refused, and returns why it
-// was, or that there were too many.
+// limitStranger counts a request that was refused before anybody was known to
+// make it, and returns why it was, or that there were too many.
 func (s *Server) limitStranger(c echo.Context, refusal error) error {
-	if ToProblem(refusal, "").Status != http.StatusUnauthorized {
+	if ToProblem(refusal, "").Status >= http.StatusInternalServerError {
 		return refusal
 	}
 	d, err := s.service.LimitUnauthenticated(c.Request().Context(), s.request(c))

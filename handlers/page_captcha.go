@@ -19,7 +19,20 @@ func (s *Server) captcha(email string, refusal error) (*views.CaptchaProps, erro
 	if !secerr.Is(refusal, secerr.CaptchaRequired) {
 		return nil, refusal
 	}
-	challenge, err := json.Marshal(asRefusal(refusal).Captcha)
+	props, err := s.captchaFor(email, asRefusal(refusal).Captcha)
+	if err != nil {
+		return nil, err
+	}
+	return props, refusal
+}
+
+// captchaFor shows a challenge, and digits for who has no JavaScript. Without a
+// challenge there is nothing to show.
+func (s *Server) captchaFor(email string, challenge any) (*views.CaptchaProps, error) {
+	if challenge == nil {
+		return nil, nil
+	}
+	text, err := json.Marshal(challenge)
 	if err != nil {
 		return nil, err
 	}
@@ -28,8 +41,8 @@ func (s *Server) captcha(email string, refusal error) (*views.CaptchaProps, erro
 		return nil, err
 	}
 	query := "?token=" + url.QueryEscape(token)
-	return &views.CaptchaProps{Challenge: string(challenge), Token: token,
-		ImagePath: "/login/captcha.png" + query, AudioPath: "/login/captcha.wav" + query}, refusal
+	return &views.CaptchaProps{Challenge: string(text), Token: token,
+		ImagePath: "/login/captcha.png" + query, AudioPath: "/login/captcha.wav" + query}, nil
 }
 
 // captchaImage draws the digits of a CAPTCHA.

@@ -69,7 +69,16 @@ func (s *Server) submitLogin(c echo.Context) error {
 		}
 	}
 	props := views.LoginProps{Page: s.page(c, "Sign in", ""), Next: next, Email: email}
-	if props.Captcha, err = s.captcha(email, err); err != nil && secerr.Is(err, secerr.Internal) {
+	if secerr.Is(err, secerr.InvalidCredentials) {
+		// Who mistyped is shown the check that the next try needs.
+		challenge, failure := s.service.NextCaptcha(c.Request().Context(), s.request(c), email)
+		if failure != nil {
+			return failure
+		}
+		if props.Captcha, failure = s.captchaFor(email, challenge); failure != nil {
+			return failure
+		}
+	} else if props.Captcha, err = s.captcha(email, err); err != nil && secerr.Is(err, secerr.Internal) {
 		return err
 	}
 	status, err := s.formProblem(c, &props.Page, err)

@@ -8,6 +8,7 @@ import (
 	"html"
 	"net/http/cookiejar"
 	"net/netip"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -94,6 +95,11 @@ func cmdStrangers(ts *testscript.TestScript, _ bool, args []string) {
 		w.clock.Advance(time.Minute)
 	}
 	w.clock.Advance(-time.Minute)
+}
+
+func cmdUnlock(ts *testscript.TestScript, _ bool, args []string) {
+	w := of(ts)
+	ts.Check(securitytest.Beside(w.t, w.clock, filepath.Join(w.dir, "data")).UnlockUser(context.Background(), args[0]))
 }
 
 func cmdDigits(ts *testscript.TestScript, _ bool, args []string) {

@@ -52,6 +52,7 @@ import (
 //	event PATH VALUE...            check that the newest event has these members
 //	enrolled EMAIL ROLE            add a user and enrol a second factor; sets $TOKEN, $SECRET, $USER_ID and $BACKUP0 to $BACKUP9
 //	nonce NAME BEARER ACTION CODE  confirm an action with the password of enrolled and keep the nonce as $NAME
+//	unlock EMAIL                   what `dashboard user unlock` does
 //	strangers EMAIL N              let N wrong passwords of strangers be counted, one an hour
 //	solve NAME                     do the work of the CAPTCHA in the last answer and keep what to send as $NAME
 //	digits NAME TOKEN              keep the digits of a CAPTCHA as $NAME
@@ -95,6 +96,7 @@ func TestScripts(t *testing.T) {
 			"nonce":     cmdNonce,
 			"mail":      cmdMail,
 			"solve":     cmdSolve,
+			"unlock":    cmdUnlock,
 			"strangers": cmdStrangers,
 			"digits":    cmdDigits,
 		},

@@ -10,6 +10,7 @@ import (
 	"patronus.internal/dashboard/security/device"
 	"patronus.internal/dashboard/security/lockout"
 	"patronus.internal/dashboard/security/outbox"
+	"patronus.internal/dashboard/security/revocation"
 	"patronus.internal/dashboard/security/secerr"
 	"patronus.internal/dashboard/security/user"
 )
@@ -148,15 +149,15 @@ func (s *Service) failed(tx *db.Tx, req Request, a attempt, u user.User) error {
 	return s.post(tx, outbox.AccountLocked, email, map[string]string{"ip_address": actor.IPAddress, "minutes": minutes(rules.LockFor)}, noticeLifetime)
 }
 
-// Unlock forgets the failed sign-ins of a user: lock, wait and CAPTCHA. It
-// returns secerr.NotFound for an unknown user.
+// Unlock forgets the failed sign-ins of a user: lock, wait, CAPTCHA and what is
+// used up of the limit. It returns secerr.NotFound for an unknown user.
 func (s *Service) Unlock(ctx context.Context, c Caller, id string) error {
 	return s.change(ctx, c, func(tx *db.Tx) error {
 		u, err := user.ByID(tx, id)
 		if err != nil {
 			return err
 		}
-		if _, err := lockout.Unlock(tx, s.accountMAC(u.Email)); err != nil {
+		if _, err := s.unlock(tx, u); err != nil {
 			return err
 		}
 		return record(tx, c, audit.AccountUnlock, audit.Details{"target_user_id": u.ID, "target_email": u.Email})
@@ -174,20 +175,61 @@ func (s *Service) UnlockUser(ctx context.Context, email string) error {
 		if err != nil {
 			return err
 		}
-		if _, err := lockout.Unlock(tx, s.accountMAC(u.Email)); err != nil {
+		if _, err := s.unlock(tx, u); err != nil {
 			return err
 		}
 		return audit.Append(tx, audit.Event{Type: audit.AccountUnlock, Success: true, Details: audit.Details{"actor": "cli", "target_user_id": u.ID, "target_email": u.Email}})
 	})
 }
 
+// unlock reports whether there was a lock. The limiters follow in every server
+// with the new generation.
+func (s *Service) unlock(tx *db.Tx, u user.User) (bool, error) {
+	was, err := lockout.Unlock(tx, s.accountMAC(u.Email))
+	if err != nil {
+		return false, err
+	}
+	if err := user.Unlocked(tx, u.ID); err != nil {
+		return false, err
+	}
+	_, err = revocation.Advance(tx)
+	return was, err
+}
+
 // unlockedByLink lets who proved to own the mailbox in again.
 func (s *Service) unlockedByLink(tx *db.Tx, req Request, u user.User) error {
-	was, err := lockout.Unlock(tx, s.accountMAC(u.Email))
+	was, err := s.unlock(tx, u)
 	if err != nil || !was {
 		return err
 	}
 	actor := req.actor()
 	actor.UserID, actor.Email = u.ID, u.Email
 	return audit.Append(tx, audit.Event{Type: audit.AccountUnlock, Success: true, Actor: actor, Details: audit.Details{"reason": "password_reset", "target_user_id": u.ID, "target_email": u.Email}})
+}
+
+// NextCaptcha is the challenge that the next attempt for an account has to
+// solve, or nil when none is demanded, so that a page can show it at once.
+func (s *Service) NextCaptcha(ctx context.Context, req Request, email string) (any, error) {
+	canonical, err := user.CanonicalEmail(email)
+	if err != nil {
+		return nil, nil // such an attempt comes to no check
+	}
+	r := s.db.Read(ctx)
+	subject := lockout.Subject{Account: s.accountMAC(canonical)}
+	known, err := s.knownDevice(r, req, canonical)
+	if err != nil {
+		return nil, err
+	}
+	if known {
+		subject.Device = req.Device.Hash()
+	}
+	state, err := lockout.Load(r, subject)
+	if err != nil || !state.Judge(s.now(), s.lockoutRules()).Captcha {
+		return nil, err
+	}
+	refusal, err := s.demandCaptcha(canonical, "")
+	if err != nil {
+		return nil, err
+	}
+	return refusal.(*secerr.Error).Captcha, nil
 }

@@ -71,19 +71,16 @@ func (s *Service) LimitCaller(ctx context.Context, c Caller) (ratelimit.Decision
 
 // PeekLogin tells what is left of the sign-ins of an address, and counts
 // nothing.
-func (s *Service) PeekLogin(ctx context.Context, req Request) (ratelimit.Decision, error) {
-	if err := s.fresh(ctx); err != nil {
-		return ratelimit.Decision{}, err
-	}
-	d := s.limits.login.PeekIP(req.IP)
-	return d, s.tooMany(ctx, d, req.actor(), req.Route)
-}
+func (s *Service) PeekLogin(req Request) ratelimit.Decision { return s.limits.login.PeekIP(req.IP) }
 
 // LimitLogin counts an attempt to sign in by its address and by the account,
 // whether there is one or not: in both, or when one of them is used up, in
 // neither. A device that signed in to the account before is counted beside it,
 // by itself. The decision is the tighter of the two.
 func (s *Service) LimitLogin(ctx context.Context, req Request, email string) (ratelimit.Decision, error) {
+	if err := s.fresh(ctx); err != nil {
+		return ratelimit.Decision{}, err
+	}
 	if canonical, err := user.CanonicalEmail(email); err == nil {
 		email = canonical
 	}
@@ -100,12 +97,10 @@ func (s *Service) LimitLogin(ctx context.Context, req Request, email string) (ra
 	if tighter(both[1], d) {
 		d = both[1]
 	}
-	actor := req.actor()
-	actor.Email = email
 	if !d.Allowed {
 		s.suspectFailure(ctx, req, email, false)
 	}
-	return d, s.tooMany(ctx, d, actor, req.Route)
+	return d, s.tooMany(ctx, d, req.actor(), req.Route)
 }
 
 // tighter reports whether a decision leaves less than another.

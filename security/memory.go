@@ -113,6 +113,15 @@ func (s *Service) look(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	// Longer than any command takes from its commit to the look that follows it;
+	// a limit that is forgotten twice harms nobody.
+	unlocked, err := user.UnlockedSince(r, now.Add(-time.Minute))
+	if err != nil {
+		return err
+	}
+	for _, email := range unlocked {
+		s.limits.login.ResetUser(email)
+	}
 	s.reloadKeys(ctx)
 	s.memory.blocks.Replace(blocks)
 	if was := s.policy.Swap(&stored); was == nil || was.Policy.RateLimits != stored.Policy.RateLimits {

@@ -3,19 +3,25 @@ package security
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
+	"patronus.internal/dashboard/security/anomaly"
 	"patronus.internal/dashboard/security/audit"
 	"patronus.internal/dashboard/security/db"
 	"patronus.internal/dashboard/security/ipblock"
 	"patronus.internal/dashboard/security/ratelimit"
 	"patronus.internal/dashboard/security/secerr"
+	"patronus.internal/dashboard/security/user"
 )
 
-// keptRefusals is how many of the last refusals are remembered, some 400 bytes
-// each: enough to explain one to who asks within minutes, also during an attack.
-const keptRefusals = 4096
+// How many refusals are remembered, some 400 bytes each: the last of each
+// network, so that one that floods pushes nobody else's out.
+const (
+	keptPerNetwork = 20
+	keptNetworks   = 512
+)
 
 // Refusal is a request that was turned away with 403 or 429, kept in memory so
 // that an admin can explain it by its request id or address.
@@ -37,20 +43,37 @@ type Refusal struct {
 // refusals are the last ones. The zero value is ready; it is safe for
 // concurrent use.
 type refusals struct {
-	mu   sync.Mutex
-	ring []Refusal
-	next int
+	mu       sync.Mutex
+	networks map[netip.Prefix][]Refusal // each oldest first
 }
 
 func (r *refusals) add(one Refusal) {
+	network := anomaly.NetworkOf(one.IP)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.ring) < keptRefusals {
-		r.ring = append(r.ring, one)
-		return
+	if r.networks == nil {
+		r.networks = make(map[netip.Prefix][]Refusal)
 	}
-	r.ring[r.next] = one
-	r.next = (r.next + 1) % keptRefusals
+	list, known := r.networks[network]
+	if !known && len(r.networks) >= keptNetworks {
+		r.forget()
+	}
+	if len(list) >= keptPerNetwork {
+		list = slices.Delete(list, 0, 1)
+	}
+	r.networks[network] = append(list, one)
+}
+
+// forget drops the network whose last refusal is the oldest.
+func (r *refusals) forget() {
+	var oldest netip.Prefix
+	var at time.Time
+	for network, list := range r.networks {
+		if last := list[len(list)-1].At; at.IsZero() || last.Before(at) {
+			oldest, at = network, last
+		}
+	}
+	delete(r.networks, oldest)
 }
 
 // find returns those that fit, newest first, limit at most.
@@ -58,20 +81,23 @@ func (r *refusals) find(fits func(Refusal) bool, limit int) []Refusal {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var found []Refusal
-	for i := range r.ring {
-		one := r.ring[(r.next+len(r.ring)-1-i)%len(r.ring)]
-		if fits(one) {
-			if found = append(found, one); len(found) == limit {
-				break
+	for _, list := range r.networks {
+		for _, one := range list {
+			if fits(one) {
+				found = append(found, one)
 			}
 		}
 	}
-	return found
+	slices.SortStableFunc(found, func(a, b Refusal) int { return b.At.Compare(a.At) })
+	return found[:min(len(found), limit)]
 }
 
 // Refused remembers a refusal.
 func (s *Service) Refused(one Refusal) {
 	one.At = s.now()
+	if canonical, err := user.CanonicalEmail(one.Email); err == nil {
+		one.Email = canonical
+	}
 	s.refusals.add(one)
 }
 
@@ -117,6 +143,8 @@ func (s *Service) Explain(ctx context.Context, c Caller, about string) (Explanat
 			e.Callers["API key "+r.APIKeyID] = s.limits.key.PeekKey(r.APIKeyID)
 		case r.UserID != "":
 			e.Callers[r.Email] = s.limits.authenticated.PeekUser(r.UserID)
+		case r.Email != "":
+			e.Callers["sign-ins of "+r.Email] = s.limits.login.PeekUser(r.Email)
 		}
 	}
 	if block, found := s.memory.blocks.Find(ip, s.now()); found {
@@ -126,7 +154,8 @@ func (s *Service) Explain(ctx context.Context, c Caller, about string) (Explanat
 	return e, err
 }
 
-// ForgetAddress makes the limiters forget what an address has used up.
+// ForgetAddress makes the limiters forget what an address has used up, and what
+// the accounts have that it was refused for.
 func (s *Service) ForgetAddress(ctx context.Context, c Caller, about string) error {
 	ip, err := netip.ParseAddr(about)
 	if err != nil {
@@ -137,6 +166,10 @@ func (s *Service) ForgetAddress(ctx context.Context, c Caller, about string) err
 	})
 	if err != nil {
 		return err
+	}
+	// And the accounts that it was refused for.
+	for _, r := range s.refusals.find(func(r Refusal) bool { return r.IP == ip && r.Email != "" && r.UserID == "" }, explained) {
+		s.limits.login.ResetUser(r.Email)
 	}
 	s.limits.login.ResetIP(ip)
 	s.limits.unauthenticated.ResetIP(ip)

@@ -30,16 +30,21 @@ func (s *Service) suspectFailure(ctx context.Context, req Request, email string,
 	if wrong {
 		note = s.tracker.Failed
 	}
-	if err := s.suspect(ctx, req.actor(), note(req.IP, account, s.now())); err != nil {
+	found := note(req.IP, account, s.now())
+	if len(found) == 0 {
+		return
+	}
+	// Whoever is found out does not stop it by closing the connection.
+	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := s.suspect(recording, req.actor(), found); err != nil {
+		s.tracker.Unsaid(found)
 		s.log.ErrorContext(ctx, "suspicious activity could not be recorded", "error", err)
 	}
 }
 
 // suspect records findings, and blocks whom they say to.
 func (s *Service) suspect(ctx context.Context, actor audit.Actor, found []anomaly.Finding) error {
-	if len(found) == 0 {
-		return nil
-	}
 	return s.commit(ctx, func(tx *db.Tx) error {
 		for _, f := range found {
 			if err := s.recordFinding(tx, actor, f); err != nil {
@@ -107,15 +112,15 @@ func (s *Service) suspectKey(tx *db.Tx, c Caller) error {
 	if err := rows.Err(); err != nil {
 		return err
 	}
+	// A key that roams is not worth more rows: what is news about it was told.
+	if len(before) >= 100 {
+		return nil
+	}
 	if f, is := anomaly.Key(c.Key.ID, c.Key.CreatedAt, c.Request.IP, before, tx.Now()); is {
 		f.Block = 0
 		if err := s.recordFinding(tx, c.actor(), f); err != nil {
 			return err
 		}
-	}
-	// A key that roams is not worth more rows: what is news about it was told.
-	if len(before) >= 100 {
-		return nil
 	}
 	_, err = tx.Exec("INSERT INTO api_key_networks (api_key_id, network, first_seen_at_us) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
 		c.Key.ID, network.String(), db.Micros(tx.Now()))

@@ -2,9 +2,11 @@ package security
 
 import (
 	"context"
+	"net/netip"
 	"sync"
 	"time"
 
+	"patronus.internal/dashboard/security/anomaly"
 	"patronus.internal/dashboard/security/apikey"
 	"patronus.internal/dashboard/security/audit"
 	"patronus.internal/dashboard/security/db"
@@ -52,10 +54,18 @@ func (t *tally) add(k tallyKey, event audit.Event, now time.Time) int {
 	if t.entries == nil {
 		t.entries = make(map[tallyKey]*tallied)
 	}
-	if len(t.entries) < maxTallied {
+	if len(t.entries) < maxTallied || k.who == "" && k.from == "" {
 		t.entries[k] = &tallied{event: event, since: now}
 	}
 	return 1
+}
+
+// full reports whether there is no room for a key that is not known yet.
+func (t *tally) full(k tallyKey) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, known := t.entries[k]
+	return !known && len(t.entries) >= maxTallied
 }
 
 // restore puts back what could not be written, for the next try.
@@ -139,8 +149,17 @@ func keyUse(actor audit.Actor, route string) (tallyKey, audit.Event) {
 // and the rest with their count. Fails open because there is nothing to
 // protect: when it cannot be written, the caller is refused all the same.
 func (s *Service) noteRefusal(ctx context.Context, kind audit.Type, actor audit.Actor, route, reason string) {
-	who := actor.UserID + actor.APIKeyID + actor.Email
-	k := tallyKey{kind: kind, who: who, from: actor.IPAddress, route: route, reason: reason}
+	// By network, since whoever has one IPv6 address has 2^64 of them; by account
+	// only where a limit has bounded how many may be tried.
+	from := actor.IPAddress
+	if ip, err := netip.ParseAddr(from); err == nil {
+		from = anomaly.NetworkOf(ip).String()
+	}
+	k := tallyKey{kind: kind, who: actor.UserID + actor.APIKeyID + actor.Email, from: from, route: route, reason: reason}
+	if s.tally.full(k) {
+		// What comes from everywhere at once is told together.
+		k, actor = tallyKey{kind: kind, reason: reason}, audit.Actor{RequestID: actor.RequestID}
+	}
 	event := audit.Event{Type: kind, Actor: actor, Details: audit.Details{"reason": reason, "route": route}}
 	n := s.tally.add(k, event, s.now())
 	if n == 0 {

@@ -7,6 +7,11 @@ CREATE TABLE api_key_networks (
 	PRIMARY KEY (api_key_id, network)
 ) STRICT;
 
+-- When the failed sign-ins of a user were last forgotten, for the limiters that
+-- servers keep in memory.
+ALTER TABLE users ADD COLUMN unlocked_at_us INTEGER NULL;
+CREATE INDEX users_by_unlock ON users (unlocked_at_us) WHERE unlocked_at_us IS NOT NULL;
+
 -- The last sign-in of a user from each country, with a GeoIP database.
 CREATE TABLE sign_in_places (
 	user_id         TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,

@@ -93,6 +93,22 @@ func (t *Tracker) note(ip netip.Addr, account string, now time.Time, failed bool
 	return append(found, e.unlessSilent(judgeAccount(account, len(e.members), thresholds), now, t.window)...)
 }
 
+// Unsaid takes findings back that could not be recorded: the rules speak again
+// at the next occasion.
+func (t *Tracker) Unsaid(found []Finding) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, f := range found {
+		e := t.accounts.entries[maphash.String(t.seed, f.Account)]
+		if f.Account == "" {
+			e = t.addresses.entries[maphash.Comparable(t.seed, f.Network)]
+		}
+		if e != nil {
+			delete(e.spoke, f.Rule)
+		}
+	}
+}
+
 // Len is the number of addresses and of accounts that are followed.
 func (t *Tracker) Len() (addresses, accounts int) {
 	t.mu.Lock()
@@ -127,6 +143,9 @@ func (e *entry) count(now time.Time, window time.Duration) {
 
 func (e *entry) advance(now time.Time, window time.Duration) {
 	slot := now.UnixMicro() / max(window.Microseconds()/slots, 1)
+	if slot < e.slot-slots { // the clock was set back far: what was counted is of no time that comes
+		e.counts, e.slot = [slots]uint32{}, slot
+	}
 	for range min(max(slot-e.slot, 0), slots) {
 		e.slot++
 		e.counts[e.slot%slots] = 0

@@ -43,7 +43,13 @@ type State struct {
 }
 
 // current is the state without what is over.
+//
+// What lies in the future was written by a clock that has been set back since,
+// and counts as of now.
 func (s State) current(now time.Time) State {
+	if s.LastFailure.After(now) {
+		s.LastFailure = now
+	}
 	if s.Failures > 0 && !now.Before(s.LastFailure.Add(remembered)) || !s.LockedUntil.IsZero() && !now.Before(s.LockedUntil) {
 		return State{}
 	}
@@ -63,7 +69,7 @@ type Verdict struct {
 func (s State) Judge(now time.Time, r Rules) Verdict {
 	s = s.current(now)
 	if !s.LockedUntil.IsZero() {
-		return Verdict{Locked: true, Wait: s.LockedUntil.Sub(now)}
+		return Verdict{Locked: true, Wait: min(s.LockedUntil.Sub(now), r.LockFor)}
 	}
 	v := Verdict{Captcha: s.Failures >= r.CaptchaAfter}
 	if s.Failures >= r.DelayAfter {

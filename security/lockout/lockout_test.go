@@ -30,7 +30,8 @@ func TestJudge(t *testing.T) {
 		"locked till now":                   {State{Failures: 10, LastFailure: ago(15 * time.Minute), LockedUntil: now}, Verdict{}},
 		"long ago":                          {State{Failures: 9, LastFailure: ago(24 * time.Hour)}, Verdict{}},
 		"nearly so long ago":                {State{Failures: 9, LastFailure: ago(24*time.Hour - 1)}, Verdict{Captcha: true}},
-		"a clock that was set back":         {State{Failures: 5, LastFailure: now.Add(time.Second)}, Verdict{Captcha: true, Wait: 2 * time.Second}},
+		"a clock that was set back":         {State{Failures: 5, LastFailure: now.Add(365 * 24 * time.Hour)}, Verdict{Captcha: true, Wait: time.Second}},
+		"set back in a lock":                {State{Failures: 10, LastFailure: now.Add(365 * 24 * time.Hour), LockedUntil: now.Add(365 * 24 * time.Hour)}, Verdict{Locked: true, Wait: 15 * time.Minute}},
 		"locked, whatever the failures say": {State{Failures: 0, LockedUntil: now.Add(time.Second)}, Verdict{Locked: true, Wait: time.Second}},
 	} {
 		if got := c.state.Judge(now, rules); got != c.want {

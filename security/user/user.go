@@ -205,6 +205,29 @@ func ForceReenrollment(tx *db.Tx, id string) ([]string, error) {
 	return ids, rows.Err()
 }
 
+// Unlocked notes that the failed sign-ins of a user are forgotten.
+func Unlocked(tx *db.Tx, id string) error {
+	return update(tx, "UPDATE users SET unlocked_at_us = $1 WHERE id = $2", db.Micros(tx.Now()), id)
+}
+
+// UnlockedSince lists the addresses of those who were unlocked after a time.
+func UnlockedSince(r db.Reader, since time.Time) ([]string, error) {
+	rows, err := r.Query("SELECT email FROM users WHERE unlocked_at_us > $1", db.Micros(since))
+	if err != nil {
+		return nil, fmt.Errorf("user: list who was unlocked: %w", err)
+	}
+	defer rows.Close()
+	var emails []string
+	for rows.Next() {
+		var email string
+		if err := rows.Scan(&email); err != nil {
+			return nil, fmt.Errorf("user: list who was unlocked: %w", err)
+		}
+		emails = append(emails, email)
+	}
+	return emails, rows.Err()
+}
+
 // Reenrolled notes that the new second factor is there.
 func Reenrolled(tx *db.Tx, id string) error {
 	return update(tx, "UPDATE users SET reenroll = 0 WHERE id = $1", id)
