@@ -61,7 +61,7 @@ type Explanation struct {
 	Trusted         bool // a trusted proxy
 	Block           *BlockRow
 	Login, Requests LimitRow
-	Callers         []LimitRow // of those who were refused and were somebody
+	Callers         []LimitRow   // of those who were refused and were somebody
 	Refusals        []RefusalRow // newest first
 	Events          []EventRow   // newest first
 }
