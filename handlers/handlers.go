@@ -5,6 +5,7 @@ package handlers
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"io"
 	"log/slog"
@@ -43,6 +44,9 @@ type Server struct {
 	now      func() time.Time
 	log      *slog.Logger
 	echo     *echo.Echo
+
+	stopping context.Context // ends when Stop is called
+	stop     context.CancelFunc
 }
 
 // New builds the Server: middleware in the order in which a request meets it,
@@ -63,6 +67,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{service: o.Service, site: site, sessions: sessionStore{secure: site.HTTPS()}, device: deviceCookie{secure: site.HTTPS()}, now: o.Now, log: o.Log,
 		csrf: newCSRF(o.Service.MAC, o.Rand, site), echo: echo.New()}
+	s.stopping, s.stop = context.WithCancel(context.Background())
 	answer := ErrorHandler(s.pageProblem, o.Log)
 	s.echo.HTTPErrorHandler = func(err error, c echo.Context) {
 		answer(err, c)
@@ -72,6 +77,9 @@ func New(o Options) (*Server, error) {
 	s.echo.Use(s.refuseBlocked)
 	for _, r := range s.api() {
 		s.add(r, s.guardAPI(r))
+	}
+	for _, r := range s.streams() {
+		s.add(r, s.guardStream(r))
 	}
 	for _, r := range s.pages() {
 		s.add(r, s.guardPage(r))
@@ -88,6 +96,9 @@ func (s *Server) add(r route, handle echo.HandlerFunc) {
 		s.echo.Add(http.MethodHead, r.path, handle)
 	}
 }
+
+// Stop ends the live connections, which a server that drains does not wait for.
+func (s *Server) Stop() { s.stop() }
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.ServeHTTP(w, r) }

@@ -29,6 +29,7 @@ const (
 	limitLogin           limitClass = "login"
 	limitAuthenticated   limitClass = "api_authenticated"
 	limitUnauthenticated limitClass = "api_unauthenticated"
+	limitWebSocket       limitClass = "websocket"
 )
 
 // route is one line of the table. duringEnrollment routes stay open to a person
@@ -89,6 +90,14 @@ func (s *Server) api() []route {
 		{del, "/api/v1/users/:id", permitted, rbac.UsersWrite, limitAuthenticated, false, s.apiDeleteUser},
 		{get, "/api/v1/policies", permitted, rbac.PoliciesRead, limitAuthenticated, false, s.apiGetPolicy},
 		{patch, "/api/v1/policies", permitted, rbac.PoliciesWrite, limitAuthenticated, false, s.apiPatchPolicy},
+	}
+}
+
+// streams lists the WebSockets. The identity is a bearer or the session cookie
+// of a page of ours.
+func (s *Server) streams() []route {
+	return []route{
+		{http.MethodGet, "/ws/audit", permitted, rbac.AuditRead, limitWebSocket, false, s.wsAudit},
 	}
 }
 

@@ -3,6 +3,7 @@ package handlers
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -22,7 +23,7 @@ func TestRouteTableIsDocumented(t *testing.T) {
 		}
 	}
 	s := &Server{}
-	routes := append(s.api(), s.pages()...)
+	routes := slices.Concat(s.api(), s.streams(), s.pages())
 	for i, r := range routes {
 		permission := string(r.permission)
 		if permission == "" {
@@ -50,14 +51,14 @@ func TestRouteTableIsDocumented(t *testing.T) {
 // change is always counted by some limit.
 func TestRoutesAreConsistent(t *testing.T) {
 	s := &Server{}
-	for _, r := range append(s.api(), s.pages()...) {
+	for _, r := range slices.Concat(s.api(), s.streams(), s.pages()) {
 		if needs := r.access == permitted || r.access == ownOr; needs != (r.permission != "") {
 			t.Errorf("%s %s is %s with the permission %q", r.method, r.path, r.access, r.permission)
 		}
 		if r.method != "GET" && r.limit == unlimited {
 			t.Errorf("%s %s changes something and is not limited", r.method, r.path)
 		}
-		if (r.access == public) == (r.limit == limitAuthenticated) {
+		if (r.access == public) == (r.limit == limitAuthenticated || r.limit == limitWebSocket) {
 			t.Errorf("%s %s is %s and counted as %s", r.method, r.path, r.access, r.limit)
 		}
 		if r.handle == nil {

@@ -69,6 +69,17 @@ func (s *Service) LimitCaller(ctx context.Context, c Caller) (ratelimit.Decision
 	return d, s.tooMany(ctx, d, c.actor(), c.Request.Route)
 }
 
+// LimitWebSocket counts the opening of a live connection by whom it is of.
+func (s *Service) LimitWebSocket(ctx context.Context, c Caller) (ratelimit.Decision, error) {
+	d := ratelimit.Decision{}
+	if c.Key != nil {
+		d = s.limits.webSocket.CheckKey(c.Key.ID)
+	} else {
+		d = s.limits.webSocket.CheckUser(c.User.ID)
+	}
+	return d, s.tooMany(ctx, d, c.actor(), c.Request.Route)
+}
+
 // PeekLogin tells what is left of the sign-ins of an address, and counts
 // nothing.
 func (s *Service) PeekLogin(req Request) ratelimit.Decision { return s.limits.login.PeekIP(req.IP) }

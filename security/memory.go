@@ -159,6 +159,7 @@ func loadPolicy(r db.Reader) (policy.Stored, error) {
 // commit runs a change. Whatever it changed of what is in memory counts before
 // it returns.
 func (s *Service) commit(ctx context.Context, change func(*db.Tx) error) error {
+	defer s.feed.wake()
 	defer s.memory.stale.Store(true) // also after an error: the change may be on disk all the same
 	return s.db.Write(ctx, change)
 }

@@ -73,6 +73,7 @@ type Service struct {
 	limits limits
 
 	refusals refusals
+	feed     feed
 
 	tracker *anomaly.Tracker
 	places  Places

@@ -113,6 +113,7 @@ func NewApp(ctx context.Context, settings *Settings, std streams) (app *App, err
 		DisableGeneralOptionsHandler: true,
 		ErrorLog:                     slog.NewLogLogger(app.log.Handler(), slog.LevelWarn),
 	}
+	app.server.RegisterOnShutdown(web.Stop)
 	app.scheme = "http"
 	if certificates != nil {
 		app.scheme = "https"
