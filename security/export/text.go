@@ -65,9 +65,8 @@ func visible(s string) string {
 var cefSeverity = map[audit.Severity]string{audit.Info: "3", audit.Warning: "6", audit.Critical: "9"}
 
 // cefEncoder writes lines of ArcSight's "Implementing ArcSight Common Event
-// Format", whose dictionary the keys are from. It names no other address
-// fields than IPv4 ones as src, so an IPv6 address goes to c6a2, which the
-// dictionary labels for it.
+// Format", with the keys of its dictionary. There src is an IPv4 address and
+// c6a2 the IPv6 address of a source, with a label as all custom fields have.
 func cefEncoder(to *bytes.Buffer, p Product) func(audit.Record) error {
 	prefix := "CEF:0|" + vendor + "|" + product + "|" + cefHeader(p.Version) + "|"
 	return func(e audit.Record) error {
