@@ -115,9 +115,9 @@ func (s *Server) eventFilter(values url.Values) (audit.Filter, error) {
 		f.IP = ip.Unmap().WithZone("").String()
 	}
 	var err error
-	f.Since, err = parseTimeParam("since", values.Get("since"), s.now())
+	f.Since, err = ParseTime("since", values.Get("since"), s.now())
 	fields = append(fields, secerr.FieldsOf(err)...)
-	f.Until, err = parseTimeParam("until", values.Get("until"), s.now())
+	f.Until, err = ParseTime("until", values.Get("until"), s.now())
 	fields = append(fields, secerr.FieldsOf(err)...)
 	if fields != nil {
 		return audit.Filter{}, secerr.InvalidFields(fields...)

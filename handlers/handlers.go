@@ -31,6 +31,7 @@ type Options struct {
 	TrustedProxies []netip.Prefix
 	Now            func() time.Time // default time.Now
 	Rand           io.Reader        // default crypto/rand
+	Version        string           // of the program, as exports name it
 	Log            *slog.Logger     // default slog.Default()
 }
 
@@ -43,6 +44,7 @@ type Server struct {
 	csrf     csrf
 	now      func() time.Time
 	log      *slog.Logger
+	version  string
 	echo     *echo.Echo
 
 	stopping context.Context // ends when Stop is called
@@ -65,7 +67,7 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{service: o.Service, site: site, sessions: sessionStore{secure: site.HTTPS()}, device: deviceCookie{secure: site.HTTPS()}, now: o.Now, log: o.Log,
+	s := &Server{service: o.Service, site: site, sessions: sessionStore{secure: site.HTTPS()}, device: deviceCookie{secure: site.HTTPS()}, now: o.Now, log: o.Log, version: o.Version,
 		csrf: newCSRF(o.Service.MAC, o.Rand, site), echo: echo.New()}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	answer := ErrorHandler(s.pageProblem, o.Log)

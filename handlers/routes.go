@@ -76,6 +76,7 @@ func (s *Server) api() []route {
 		{del, "/api/v1/sessions/:id", ownOr, rbac.SessionsWrite, limitAuthenticated, false, s.apiEndSession},
 
 		{get, "/api/v1/audit", permitted, rbac.AuditRead, limitAuthenticated, false, s.apiListEvents},
+		{get, "/api/v1/audit/export", permitted, rbac.AuditRead, limitAuthenticated, false, s.exportEvents},
 		{get, "/api/v1/audit/:id", permitted, rbac.AuditRead, limitAuthenticated, false, s.apiGetEvent},
 		{get, "/api/v1/admin/audit/critical", permitted, rbac.AuditRead, limitAuthenticated, false, s.apiCriticalEvents},
 		{post, "/api/v1/admin/revoke-all-tokens", permitted, rbac.SessionsWrite, limitAuthenticated, false, s.apiRevokeAllTokens},
@@ -122,6 +123,7 @@ func (s *Server) pages() []route {
 
 		{get, "/", person, "", limitAuthenticated, false, s.pageOverview},
 		{get, "/audit", permitted, rbac.AuditRead, limitAuthenticated, false, s.pageAudit},
+		{get, "/audit/export", permitted, rbac.AuditRead, limitAuthenticated, false, s.exportEvents},
 		{get, "/audit/:id", permitted, rbac.AuditRead, limitAuthenticated, false, s.pageAuditEvent},
 		{get, "/api-keys", person, "", limitAuthenticated, false, s.pageAPIKeys},
 		{post, "/api-keys", person, "", limitAuthenticated, false, s.submitCreateKey},

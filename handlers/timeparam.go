@@ -17,10 +17,10 @@ var durationUnits = map[byte]time.Duration{
 	's': time.Second, 'm': time.Minute, 'h': time.Hour, 'd': 24 * time.Hour,
 }
 
-// parseTimeParam reads a point in time: RFC 3339, or a duration back from now
+// ParseTime reads a point in time: RFC 3339, or a duration back from now
 // such as "30s", "15m", "1h" or "7d". Nothing is the zero time. What it cannot
 // read is validation_failed for the field name.
-func parseTimeParam(name, value string, now time.Time) (time.Time, error) {
+func ParseTime(name, value string, now time.Time) (time.Time, error) {
 	if value == "" {
 		return time.Time{}, nil
 	}

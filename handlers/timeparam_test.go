@@ -24,12 +24,12 @@ func TestParseTimeParam(t *testing.T) {
 		"1970-01-01T00:00:00Z":           "1970-01-01T00:00:00Z",
 		"9999-12-31T23:59:59.999999999Z": "9999-12-31T23:59:59.999999999Z",
 	} {
-		got, err := parseTimeParam("since", value, timeParamNow)
+		got, err := ParseTime("since", value, timeParamNow)
 		if err != nil || got.Format(time.RFC3339Nano) != want || got.Location() != time.UTC {
 			t.Errorf("%q: %s %v, want %s", value, got.Format(time.RFC3339Nano), err, want)
 		}
 	}
-	if got, err := parseTimeParam("since", "", timeParamNow); err != nil || !got.IsZero() {
+	if got, err := ParseTime("since", "", timeParamNow); err != nil || !got.IsZero() {
 		t.Errorf("nothing: %s %v", got, err)
 	}
 	for _, bad := range []string{
@@ -40,7 +40,7 @@ func TestParseTimeParam(t *testing.T) {
 		"2026-01-02t03:04:05z", "2026-13-02T03:04:05Z", "2026-02-30T03:04:05Z", "2026-01-02T24:00:00Z", "2026-01-02T03:04:05+2:00",
 		"2026-01-02T03:04:05 02:00", "1969-12-31T23:59:59Z", "9999-12-31T23:59:59-01:00", "10000-01-01T00:00:00Z", "1767322800",
 	} {
-		got, err := parseTimeParam("until", bad, timeParamNow)
+		got, err := ParseTime("until", bad, timeParamNow)
 		e, ok := errors.AsType[*secerr.Error](err)
 		if !ok || e.Code != secerr.ValidationFailed || e.Fields[0].Field != "until" {
 			t.Errorf("%q: %s %v", bad, got, err)
@@ -53,7 +53,7 @@ func FuzzParseTimeParam(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, value string) {
-		got, err := parseTimeParam("since", value, timeParamNow)
+		got, err := ParseTime("since", value, timeParamNow)
 		switch {
 		case err != nil:
 			if !secerr.Is(err, secerr.ValidationFailed) {

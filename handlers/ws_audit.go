@@ -89,7 +89,6 @@ func (s *Server) wsAudit(c echo.Context) error {
 	}
 	defer conn.CloseNow()
 	c.Response().Committed = true
-	// The time limit of a request is not for this one.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(c.Request().Context()))
 	defer cancel()
 	defer context.AfterFunc(s.stopping, func() { _ = conn.Close(websocket.StatusGoingAway, "the server is stopping"); cancel() })()

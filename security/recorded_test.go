@@ -12,6 +12,7 @@ import (
 	"github.com/pquerna/otp/totp"
 
 	"patronus.internal/dashboard/security"
+	"patronus.internal/dashboard/security/audit"
 	"patronus.internal/dashboard/security/mfa"
 	"patronus.internal/dashboard/security/secret"
 	"patronus.internal/dashboard/security/securitytest"
@@ -202,6 +203,12 @@ func TestWhatCannotBeRecordedDoesNotHappen(t *testing.T) {
 		},
 		"delete a user": func() error {
 			return e.service.DeleteUser(ctx, e.caller, nonces["users.delete"], umaCaller.User.ID)
+		},
+		"export the log": func() error {
+			return e.service.Export(ctx, e.caller, audit.Filter{}, "csv", func([]audit.Record) error {
+				t.Error("an export that was not recorded was read")
+				return nil
+			})
 		},
 		"disable a user":  func() error { return command.DisableUser(ctx, "uma@example.org") },
 		"rotate the keys": func() error { _, err := command.RotateKeys(ctx, false); return err },

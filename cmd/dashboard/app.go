@@ -102,7 +102,7 @@ func NewApp(ctx context.Context, settings *Settings, std streams) (app *App, err
 			app.log.InfoContext(ctx, "the first admin was created", "email", settings.AdminEmail)
 		}
 	}
-	web, err := handlers.New(handlers.Options{Service: app.service, PublicURL: app.public, TrustedProxies: proxies, Log: app.log})
+	web, err := handlers.New(handlers.Options{Service: app.service, PublicURL: app.public, TrustedProxies: proxies, Version: version, Log: app.log})
 	if err != nil {
 		return app, err
 	}

@@ -97,13 +97,16 @@ func TestSeverityIsTheContracts(t *testing.T) {
 
 func TestWhatClientsChooseIsBoundedAndVisible(t *testing.T) {
 	d := open(t)
-	err := write(t, d, Event{Type: LoginAttempt, Actor: Actor{Email: strings.Repeat("é", 300), UserAgent: "a\r\nforged: line\x1b[31m\u202eevil\xff" + strings.Repeat("x", 1000)}})
+	err := write(t, d, Event{Type: LoginAttempt, Actor: Actor{Email: strings.Repeat("é", 300), UserAgent: "a\r\nforged: line\x1b[31m\u202eevil\u2028\u2029\u0085\xff" + strings.Repeat("x", 1000)}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	a := all(t, d)[0].Actor
-	if len(a.Email) > maxEmail || len(a.UserAgent) > maxUserAgent || strings.ContainsAny(a.UserAgent, "\r\n\x1b\u202e") {
+	if len(a.Email) > maxEmail || len(a.UserAgent) > maxUserAgent || strings.ContainsAny(a.UserAgent, "\r\n\x1b\u202e\u2028\u2029\u0085") {
 		t.Errorf("kept: %q", a)
+	}
+	if !strings.HasSuffix(a.UserAgent, "x…") || !strings.HasSuffix(a.Email, "é…") {
+		t.Errorf("what was cut has no mark: %q", a)
 	}
 	if strings.ToValidUTF8(a.Email, "") != a.Email {
 		t.Errorf("a character was cut in two: %q", a.Email)

@@ -171,17 +171,17 @@ func severity(t Type, success bool) Severity {
 	return Info
 }
 
-// UserAgent is a User-Agent header as it is kept: at most 256 bytes, without
-// characters that cannot be seen.
+// UserAgent is a User-Agent header as it is kept: at most 256 bytes, with "…" at
+// the end where it was cut, without characters that cannot be seen.
 func UserAgent(header string) string { return clean(header, maxUserAgent) }
 
 // clean replaces what could forge a line or hide text when a log is read in a
-// terminal (control and format characters, ASVS 5.0 16.4.1) and cuts at limit
-// bytes without splitting a character.
+// terminal (control and format characters, line and paragraph separators, ASVS
+// 5.0 16.4.1) and cuts at limit bytes, with a mark, without splitting a character.
 func clean(s string, limit int) string {
 	s = strings.ToValidUTF8(s, "\uFFFD")
 	s = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
+		if unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) {
 			return '\uFFFD'
 		}
 		return r
@@ -189,11 +189,12 @@ func clean(s string, limit int) string {
 	if len(s) <= limit {
 		return s
 	}
-	cut := limit
+	const mark = "…"
+	cut := limit - len(mark)
 	for cut > 0 && !utf8.RuneStart(s[cut]) {
 		cut--
 	}
-	return s[:cut]
+	return s[:cut] + mark
 }
 
 func orNull(s string) any {

@@ -38,7 +38,10 @@ type Filter struct {
 	Until    time.Time // exclusive
 	Text     string    // part of the e-mail, address, details or request id
 	Before   int64     // only sequence numbers below this one
+	After    int64     // only sequence numbers above this one
 	Limit    int
+
+	OldestFirst bool
 }
 
 // maxText bounds what is searched for, in bytes: LIKE takes time in proportion
@@ -72,13 +75,17 @@ const columns = `seq, time_us, event_type, severity, success, user_id, email, ip
 
 // List returns the newest events that match, newest first, Limit at most, and
 // the sequence number to pass as Before for the ones that follow (0 at the
-// end). The filter has been validated.
+// end). With OldestFirst it is the oldest ones, oldest first, and After. The
+// filter has been validated.
 func List(r db.Reader, f Filter) (events []Record, next int64, err error) {
 	where, args := f.where()
 	// One more than asked for tells whether another page follows.
 	args = append(args, f.Limit+1)
-	query := "SELECT " + columns + " FROM audit_events" + where +
-		" ORDER BY seq DESC LIMIT $" + strconv.Itoa(len(args))
+	order := " ORDER BY seq DESC"
+	if f.OldestFirst {
+		order = " ORDER BY seq"
+	}
+	query := "SELECT " + columns + " FROM audit_events" + where + order + " LIMIT $" + strconv.Itoa(len(args))
 	rows, err := r.Query(query, args...)
 	if err != nil {
 		return nil, 0, fmt.Errorf("audit: list: %w", err)
@@ -198,6 +205,9 @@ func (f Filter) where() (string, []any) {
 	}
 	if f.Before > 0 {
 		add("seq < ?", f.Before)
+	}
+	if f.After > 0 {
+		add("seq > ?", f.After)
 	}
 	if terms == nil {
 		return "", nil

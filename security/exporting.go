@@ -1,0 +1,106 @@
+package security
+
+import (
+	"context"
+	"time"
+
+	"patronus.internal/dashboard/security/audit"
+	"patronus.internal/dashboard/security/db"
+	"patronus.internal/dashboard/security/rbac"
+	"patronus.internal/dashboard/security/secerr"
+	"patronus.internal/dashboard/security/user"
+)
+
+const (
+	// exportSlots bounds how many exports run at once: each keeps a core busy.
+	exportSlots = 4
+	// exportBatch is how many events are read at once, and so what an export
+	// holds in memory.
+	exportBatch = 500
+)
+
+// Export goes through the events that match, oldest first, up to the newest of
+// now, and hands them over in batches of which none is empty. The log has an
+// event of it before the first one is read. Who reaches only their own events
+// exports no others. It stops with the first error of take. A filter that cannot
+// be is secerr.ValidationFailed; when too many exports run it is
+// secerr.Unavailable.
+func (s *Service) Export(ctx context.Context, c Caller, f audit.Filter, format string, take func([]audit.Record) error) error {
+	details := exportDetails(f, format)
+	if c.Reach(rbac.AuditRead) != rbac.All {
+		if f.UserID != "" && f.UserID != c.User.ID {
+			f.UserID = "-" // of others there is nothing
+		} else {
+			f.UserID = c.User.ID
+		}
+	}
+	return s.export(ctx, f, take, func(tx *db.Tx) error {
+		return record(tx, c, audit.DataExport, details)
+	})
+}
+
+// ExportForHost is Export as a command of the host: of everybody's events.
+func (s *Service) ExportForHost(ctx context.Context, f audit.Filter, format string, take func([]audit.Record) error) error {
+	return s.export(ctx, f, take, func(tx *db.Tx) error {
+		details := exportDetails(f, format)
+		details["actor"] = "cli"
+		return audit.Append(tx, audit.Event{Type: audit.DataExport, Success: true, Details: details})
+	})
+}
+
+func exportDetails(f audit.Filter, format string) audit.Details {
+	details := audit.Details{"data": "audit", "format": format}
+	for name, value := range map[string]string{"event_type": string(f.Type), "severity": string(f.Severity), "filter_user_id": f.UserID,
+		"filter_email": f.Email, "filter_ip": f.IP, "filter_key_id": f.APIKeyID, "q": f.Text} {
+		if value != "" {
+			details[name] = value
+		}
+	}
+	if !f.Since.IsZero() {
+		details["since"] = f.Since.Format(time.RFC3339)
+	}
+	if !f.Until.IsZero() {
+		details["until"] = f.Until.Format(time.RFC3339)
+	}
+	return details
+}
+
+func (s *Service) export(ctx context.Context, f audit.Filter, take func([]audit.Record) error, begin func(*db.Tx) error) error {
+	if f.Email != "" {
+		canonical, err := user.CanonicalEmail(f.Email)
+		if err != nil {
+			return err
+		}
+		f.Email = canonical
+	}
+	if err := f.Validate(); err != nil {
+		return err
+	}
+	select {
+	case s.exporting <- struct{}{}:
+		defer func() { <-s.exporting }()
+	default:
+		return secerr.Busy("Others are exporting the log right now. Try again in a minute.", time.Minute, nil)
+	}
+	newest, err := audit.Newest(s.db.Read(ctx))
+	if err != nil {
+		return err
+	}
+	if err := s.commit(ctx, begin); err != nil {
+		return err
+	}
+	f.Before, f.OldestFirst, f.Limit = newest+1, true, exportBatch
+	for {
+		events, _, err := s.listOrSearch(ctx, f)
+		if err != nil {
+			return err
+		}
+		if len(events) == 0 {
+			return nil
+		}
+		if err := take(events); err != nil {
+			return err
+		}
+		f.After = events[len(events)-1].Seq
+	}
+}

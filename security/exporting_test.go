@@ -1,0 +1,132 @@
+package security_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"patronus.internal/dashboard/security/audit"
+	"patronus.internal/dashboard/security/secerr"
+)
+
+// manyEvents gives the log n events more, copies of its newest.
+func (e *enrolled) manyEvents(t *testing.T, n int) {
+	t.Helper()
+	_, err := e.outside(t).Exec(`
+		WITH RECURSIVE copies(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM copies WHERE n < ?)
+		INSERT INTO audit_events (seq, time_us, event_type, severity, success, user_id, email, details)
+		SELECT seq + n, time_us, event_type, severity, success, user_id, email, details
+		FROM copies, (SELECT * FROM audit_events ORDER BY seq DESC LIMIT 1)`, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (e *enrolled) newest(t *testing.T) int64 {
+	t.Helper()
+	events, _, err := e.service.Events(context.Background(), e.caller, audit.Filter{Limit: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return events[0].Seq
+}
+
+// TestExportIsWhole: each event up to the beginning once, in order, in bounded
+// batches, and none of what happens meanwhile.
+func TestExportIsWhole(t *testing.T) {
+	ctx := context.Background()
+	e := enrol(t, "admin")
+	e.manyEvents(t, 1700)
+	newest := e.newest(t)
+	var last int64
+	err := e.service.Export(ctx, e.caller, audit.Filter{}, "ndjson", func(batch []audit.Record) error {
+		if len(batch) == 0 || len(batch) > 500 {
+			t.Errorf("a batch of %d", len(batch))
+		}
+		for _, event := range batch {
+			if event.Seq != last+1 {
+				t.Fatalf("%d follows %d", event.Seq, last)
+			}
+			last = event.Seq
+		}
+		return nil
+	})
+	if err != nil || last != newest {
+		t.Errorf("it ends with %d, want %d (%v)", last, newest, err)
+	}
+	// The search, which looks at a part of the log at a time, goes on as well.
+	var found int
+	err = e.service.Export(ctx, e.caller, audit.Filter{Text: "example.org"}, "ndjson", func(batch []audit.Record) error {
+		found += len(batch)
+		return nil
+	})
+	if err != nil || found < 1700 {
+		t.Errorf("a search exports %d (%v)", found, err)
+	}
+}
+
+// TestExportStopsWithItsReader, and leaves its place to the next.
+func TestExportStopsWithItsReader(t *testing.T) {
+	e := enrol(t, "admin")
+	e.manyEvents(t, 1700)
+	gone := errors.New("gone")
+	for range 10 { // more than there are places
+		batches := 0
+		err := e.service.Export(context.Background(), e.caller, audit.Filter{}, "csv", func([]audit.Record) error {
+			batches++
+			return gone
+		})
+		if !errors.Is(err, gone) || batches != 1 {
+			t.Fatalf("%d batches, %v", batches, err)
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	err := e.service.Export(ctx, e.caller, audit.Filter{}, "csv", func([]audit.Record) error {
+		cancel()
+		return nil
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("an export goes on although nobody waits: %v", err)
+	}
+}
+
+// TestExportsAreBounded: the fifth at once is told to come back, without an
+// event.
+func TestExportsAreBounded(t *testing.T) {
+	ctx := context.Background()
+	e := enrol(t, "admin")
+	running, release, done := make(chan struct{}), make(chan struct{}), make(chan error)
+	for range 4 {
+		go func() {
+			first := true
+			done <- e.service.Export(ctx, e.caller, audit.Filter{}, "csv", func([]audit.Record) error {
+				if first {
+					first = false
+					running <- struct{}{}
+					<-release
+				}
+				return nil
+			})
+		}()
+	}
+	for range 4 {
+		<-running
+	}
+	before := e.newest(t)
+	err := e.service.Export(ctx, e.caller, audit.Filter{}, "csv", func([]audit.Record) error { return nil })
+	if !secerr.Is(err, secerr.Unavailable) {
+		t.Errorf("the fifth: %v", err)
+	}
+	if after := e.newest(t); after != before {
+		t.Errorf("a refused export wrote an event: %d, %d", before, after)
+	}
+	close(release)
+	for range 4 {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+	if err := e.service.Export(ctx, e.caller, audit.Filter{}, "csv", func([]audit.Record) error { return nil }); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
