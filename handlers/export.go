@@ -36,8 +36,16 @@ func (s *Server) exportEvents(c echo.Context) error {
 		return err
 	}
 	response := c.Response()
-	deadline := http.NewResponseController(response.Writer)
-	var writer export.Writer
+	// The limit of the server for a whole answer makes way for one for each batch.
+	// A writer without a deadline (a test's) is one without a limit.
+	connection := http.NewResponseController(response.Writer)
+	_ = connection.SetWriteDeadline(time.Time{})
+	pause := time.AfterFunc(exportPause, func() { _ = connection.SetWriteDeadline(time.Unix(1, 0)) })
+	defer pause.Stop()
+	var (
+		writer export.Writer
+		left   error // why the client takes no more
+	)
 	begin := func() {
 		response.Header().Set("Content-Type", format.ContentType())
 		response.Header().Set("Content-Disposition", `attachment; filename="audit-`+s.now().UTC().Format("20060102-150405")+"."+format.Extension()+`"`)
@@ -48,26 +56,27 @@ func (s *Server) exportEvents(c echo.Context) error {
 		if writer == nil {
 			begin()
 		}
-		// A writer without a deadline of its own (a test's) is one without a limit.
-		_ = deadline.SetWriteDeadline(time.Now().Add(exportPause))
+		pause.Reset(exportPause)
 		for _, e := range events {
-			if err := writer.Write(e); err != nil {
-				return err
+			if left = writer.Write(e); left != nil {
+				return left
 			}
 		}
-		if err := writer.Flush(); err != nil {
-			return err
+		if left = writer.Flush(); left == nil {
+			response.Flush()
 		}
-		response.Flush()
-		return nil
+		return left
 	})
 	if err != nil {
 		if writer == nil {
 			return err
 		}
-		// What has begun must not look complete.
-		logProblem(c.Request().Context(), s.log, ToProblem(err, ""), err)
-		panic(http.ErrAbortHandler)
+		if ctx := c.Request().Context(); left != nil || ctx.Err() != nil {
+			s.log.InfoContext(ctx, "the client left before the end of an export", "error", err)
+		} else {
+			logProblem(ctx, s.log, ToProblem(err, ""), err)
+		}
+		panic(http.ErrAbortHandler) // what has begun must not look complete
 	}
 	if writer == nil {
 		begin()

@@ -3,6 +3,7 @@ package security
 import (
 	"context"
 	"net/netip"
+	"time"
 
 	"patronus.internal/dashboard/security/apikey"
 	"patronus.internal/dashboard/security/audit"
@@ -83,7 +84,7 @@ func (c Caller) holder() stepup.Holder {
 // role must count.
 func (s *Service) change(ctx context.Context, c Caller, do func(*db.Tx) error) error {
 	return s.commit(ctx, func(tx *db.Tx) error {
-		if err := s.still(tx, c); err != nil {
+		if err := still(tx, tx.Now(), c); err != nil {
 			return err
 		}
 		return do(tx)
@@ -93,8 +94,8 @@ func (s *Service) change(ctx context.Context, c Caller, do func(*db.Tx) error) e
 // still answers secerr.TokenRevoked or secerr.Unauthenticated when the caller's
 // session or key does not count any more, and secerr.Forbidden when their role
 // is another.
-func (s *Service) still(tx *db.Tx, c Caller) error {
-	u, err := user.ByID(tx, c.User.ID)
+func still(r db.Reader, now time.Time, c Caller) error {
+	u, err := user.ByID(r, c.User.ID)
 	if err != nil {
 		return absent(err, errRevoked())
 	}
@@ -102,14 +103,14 @@ func (s *Service) still(tx *db.Tx, c Caller) error {
 		return secerr.New(secerr.Forbidden, "Your role has changed in the meantime. Try again.")
 	}
 	if c.Key != nil {
-		key, err := apikey.ByID(tx, c.Key.ID)
-		if err != nil || !u.Enabled || !key.Usable(tx.Now()) {
+		key, err := apikey.ByID(r, c.Key.ID)
+		if err != nil || !u.Enabled || !key.Usable(now) {
 			return absent(err, secerr.New(secerr.Unauthenticated, "This API key is not valid any more."))
 		}
 		return nil
 	}
-	found, err := session.ByID(tx, c.Session.ID)
-	if err != nil || !u.Enabled || !found.Alive(tx.Now(), 0) || u.MFAEnabled && !found.TwoFactors() {
+	found, err := session.ByID(r, c.Session.ID)
+	if err != nil || !u.Enabled || !found.Alive(now, 0) || u.MFAEnabled && !found.TwoFactors() {
 		return absent(err, errRevoked())
 	}
 	return nil

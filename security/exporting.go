@@ -22,9 +22,9 @@ const (
 // Export goes through the events that match, oldest first, up to the newest of
 // now, and hands them over in batches of which none is empty. The log has an
 // event of it before the first one is read. Who reaches only their own events
-// exports no others. It stops with the first error of take. A filter that cannot
-// be is secerr.ValidationFailed; when too many exports run it is
-// secerr.Unavailable.
+// exports no others. It stops with the first error of take, and when the caller
+// may not go on. A filter that cannot be is secerr.ValidationFailed; when too many
+// exports run it is secerr.Unavailable.
 func (s *Service) Export(ctx context.Context, c Caller, f audit.Filter, format string, take func([]audit.Record) error) error {
 	details := exportDetails(f, format)
 	if c.Reach(rbac.AuditRead) != rbac.All {
@@ -34,7 +34,16 @@ func (s *Service) Export(ctx context.Context, c Caller, f audit.Filter, format s
 			f.UserID = c.User.ID
 		}
 	}
-	return s.export(ctx, f, take, func(tx *db.Tx) error {
+	return s.export(ctx, f, func(events []audit.Record) error {
+		// A long export ends with the session or key that it is for.
+		if err := still(s.db.Read(ctx), s.now(), c); err != nil {
+			return err
+		}
+		return take(events)
+	}, func(tx *db.Tx) error {
+		if err := still(tx, tx.Now(), c); err != nil {
+			return err
+		}
 		return record(tx, c, audit.DataExport, details)
 	})
 }

@@ -90,6 +90,21 @@ func TestExportStopsWithItsReader(t *testing.T) {
 	}
 }
 
+// TestExportEndsWithItsSession, however slowly it is read.
+func TestExportEndsWithItsSession(t *testing.T) {
+	ctx := context.Background()
+	e := enrol(t, "admin")
+	e.manyEvents(t, 1700)
+	batches := 0
+	err := e.service.Export(ctx, e.caller, audit.Filter{}, "csv", func([]audit.Record) error {
+		batches++
+		return e.service.Logout(ctx, e.caller)
+	})
+	if !secerr.Is(err, secerr.TokenRevoked) || batches != 1 {
+		t.Errorf("%d batches, %v", batches, err)
+	}
+}
+
 // TestExportsAreBounded: the fifth at once is told to come back, without an
 // event.
 func TestExportsAreBounded(t *testing.T) {

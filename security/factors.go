@@ -128,7 +128,7 @@ func (s *Service) VerifyTOTP(ctx context.Context, c Caller, code string) (Enroll
 	}
 	var done Enrolled
 	err = s.write(ctx, func(tx *db.Tx) (error, error) {
-		if err := s.still(tx, c); err != nil {
+		if err := still(tx, tx.Now(), c); err != nil {
 			return nil, err
 		}
 		pending, err := mfa.Pending(tx, s.keys, c.User.ID, c.Session.ID, tx.Now())

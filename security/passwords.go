@@ -92,7 +92,7 @@ func (s *Service) ChangePassword(ctx context.Context, c Caller, current, next se
 	}
 	if !right {
 		return s.write(ctx, func(tx *db.Tx) (error, error) {
-			if err := s.still(tx, c); err != nil {
+			if err := still(tx, tx.Now(), c); err != nil {
 				return nil, err
 			}
 			if err := audit.Append(tx, audit.Event{Type: audit.PasswordChange, Actor: c.actor(), Details: audit.Details{"reason": "wrong_password"}}); err != nil {

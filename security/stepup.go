@@ -102,7 +102,7 @@ func (s *Service) confirm(ctx context.Context, c Caller, action stepup.Action, p
 	}
 	details := audit.Details{"purpose": "step_up", "action": string(action)}
 	return s.write(ctx, func(tx *db.Tx) (error, error) {
-		if err := s.still(tx, c); err != nil {
+		if err := still(tx, tx.Now(), c); err != nil {
 			return nil, err
 		}
 		if !passwordOK {
