@@ -55,7 +55,8 @@ var permissionsPolicy = strings.Join([]string{
 // 'unsafe-inline', 'unsafe-eval' or a foreign host, an injected tag does
 // nothing. img-src has data: for the QR picture, which is drawn in process
 // and must not have an address of its own. media-src is for the spoken CAPTCHA;
-// its worker is a script of our own, so script-src lets it run.
+// its worker is a script of our own, so script-src lets it run. In connect-src,
+// 'self' is also the WebSocket of our own origin (CSP 3 §6.7.2.8).
 func (s Site) pagePolicy(nonce string) string {
 	policy := "default-src 'none'; script-src 'self' 'nonce-" + nonce + "'; style-src 'self'; " +
 		"img-src 'self' data:; media-src 'self'; font-src 'self'; connect-src 'self'; form-action 'self'; " +

@@ -9,6 +9,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"patronus.internal/dashboard/security/audit"
+	"patronus.internal/dashboard/security/user"
 	"patronus.internal/dashboard/views"
 )
 
@@ -30,8 +31,15 @@ func (s *Server) pageAudit(c echo.Context) error {
 	if err == nil {
 		var events []audit.Record
 		var next int64
+		props.Live, err = s.liveLog(c, values, filter)
+		if err != nil {
+			return err
+		}
 		if events, next, err = s.service.Events(c.Request().Context(), caller(c), filter); err == nil {
 			props.Events = eventRows(events)
+			if props.Live != nil && len(events) > 0 {
+				props.Live.After = max(props.Live.After, events[0].Seq)
+			}
 			if next > 0 {
 				props.OlderURL = pageURL("/audit", values, "cursor", encodeCursor(next))
 			}
@@ -41,11 +49,44 @@ func (s *Server) pageAudit(c echo.Context) error {
 			return s.render(c, http.StatusOK, views.Audit(props))
 		}
 	}
+	props.Live = nil
 	status, err := s.formProblem(c, &props.Page, err)
 	if err != nil {
 		return err
 	}
 	return s.render(c, status, views.Audit(props))
+}
+
+// liveLog is what the first page of the log needs to go on by itself, nil for any
+// other page and for filters that only the database can apply. It is asked before
+// the list is read, so no event falls between them.
+func (s *Server) liveLog(c echo.Context, values url.Values, f audit.Filter) (*views.LiveLog, error) {
+	for _, name := range []string{"cursor", "key_id", "since", "until", "q"} {
+		if values.Get(name) != "" {
+			return nil, nil
+		}
+	}
+	l := views.LiveLog{EventType: string(f.Type), Severity: string(f.Severity), Success: values.Get("success"), IP: f.IP, UserID: f.UserID}
+	if f.Email != "" {
+		var err error
+		if l.Email, err = user.CanonicalEmail(f.Email); err != nil {
+			return nil, nil // the list refuses it
+		}
+	}
+	unfiltered := l == views.LiveLog{}
+	l.URL = pageURL("/audit", values, "cursor", "")
+	if unfiltered {
+		return &l, nil // the list begins with the newest event of all
+	}
+	// What matches may be rare: a page does not go through all that lies behind it.
+	newest, _, err := s.service.Events(c.Request().Context(), caller(c), audit.Filter{Limit: 1})
+	if err != nil {
+		return nil, err
+	}
+	if len(newest) > 0 {
+		l.After = newest[0].Seq
+	}
+	return &l, nil
 }
 
 func auditFilter(values url.Values) views.AuditFilter {

@@ -4,10 +4,11 @@
 
 // Times: the viewer's zone in the text, the exact instant in the title.
 const local = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' })
-for (const time of document.querySelectorAll('time[datetime]')) {
+function showLocal(time) {
   const instant = new Date(time.dateTime)
   if (!Number.isNaN(instant.getTime())) time.textContent = local.format(instant)
 }
+document.querySelectorAll('time[datetime]').forEach(showLocal)
 
 for (const button of document.querySelectorAll('button[data-action]')) {
   button.hidden = false
@@ -62,17 +63,22 @@ const actions = {
 // now and then while somebody may look at it, and when it comes back into view.
 // Asking does not keep the session from idling.
 const frame = document.querySelector('[data-alive]')
-async function leaveWhenOver() {
-  if (document.visibilityState !== 'visible') return
+function leave() {
+  location.replace('/login?done=ended&next=' + encodeURIComponent(location.pathname + location.search))
+}
+// leaveIfOver reports whether the server answered and the session lives.
+async function leaveIfOver() {
   let answer
   try {
     answer = await fetch(frame.dataset.alive, { redirect: 'manual', cache: 'no-store' })
   } catch {
-    return // no connection: nothing is known
+    return false // no connection: nothing is known
   }
-  if (answer.type === 'opaqueredirect') {
-    location.replace('/login?done=ended&next=' + encodeURIComponent(location.pathname + location.search))
-  }
+  if (answer.type === 'opaqueredirect') leave()
+  return answer.ok
+}
+function leaveWhenOver() {
+  if (document.visibilityState === 'visible') leaveIfOver()
 }
 if (frame) {
   setInterval(leaveWhenOver, 15_000)

@@ -237,6 +237,16 @@ type AuditProps struct {
 	Events     []EventRow // newest first
 	OlderURL   string     // the next page with the same filters; empty on the last one
 	NewestURL  string     // the first page with the same filters; empty when this is it
+	Live       *LiveLog   // nil where new events cannot be shown as they happen
+}
+
+// LiveLog is what a script needs to go on with a list: the event behind which it
+// continues, and the filters in the form in which events carry them.
+type LiveLog struct {
+	After                       int64
+	EventType, Severity, UserID string // empty: any
+	Success, Email, IP          string
+	URL                         string // the list anew
 }
 
 // AuditFilter is the filters as they were typed, so that a refused one can be

@@ -85,6 +85,8 @@ func pages() map[string]templ.Component {
 		"keys refused":          APIKeys(APIKeysProps{Page: refused(in, "name", "scopes", "expires_in_days"), Form: form}),
 		"key created":           APIKeyCreated(APIKeyCreatedProps{Page: in, Key: keys[0], Secret: secret.NewText("pk_secret"), APIURL: "http://localhost/api/v1"}),
 		"audit":                 Audit(AuditProps{Page: in, EventTypes: []string{"logout"}, Severities: []string{"info"}, Events: events, OlderURL: "/audit?cursor=x", NewestURL: "/audit"}),
+		"audit live":            Audit(AuditProps{Page: in, Severities: []string{"info", "warning", "critical"}, Events: events, Live: &LiveLog{After: 3, URL: "/audit"}}),
+		"audit live, empty":     Audit(AuditProps{Page: in, Filter: AuditFilter{Email: hostile}, Severities: []string{"info"}, Live: &LiveLog{Email: hostile, UserID: hostile, URL: "/audit?email=x"}}),
 		"audit empty":           Audit(AuditProps{Page: in}),
 		"audit nothing matches": Audit(AuditProps{Page: in, Filter: AuditFilter{Search: hostile}}),
 		"audit refused":         Audit(AuditProps{Page: refused(in, "event_type", "severity", "success", "email", "ip", "since", "until", "q"), Filter: AuditFilter{IP: hostile}}),
@@ -256,6 +258,44 @@ func TestIconsExist(t *testing.T) {
 		}
 		if strings.Contains(body.String(), `aria-hidden="true"></svg>`) {
 			t.Errorf("%s draws an icon that is not in icons.go", name)
+		}
+	}
+}
+
+// TestLiveListWaitsForItsScript: without one nothing of it is seen, and the
+// script has a row of each kind to draw with.
+func TestLiveListWaitsForItsScript(t *testing.T) {
+	for live, want := range map[bool]int{false: 0, true: 1} {
+		p := AuditProps{Page: Page{User: &Viewer{}}, Severities: []string{"info", "warning", "critical"}}
+		if live {
+			p.Live = &LiveLog{After: 41, Email: hostile, URL: "/audit"}
+		}
+		var body bytes.Buffer
+		if err := Audit(p).Render(context.Background(), &body); err != nil {
+			t.Fatal(err)
+		}
+		document, err := html.Parse(&body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		switches, rows := 0, 0
+		for e := range document.Descendants() {
+			a := attributes(e)
+			_, hidden := a["hidden"]
+			switch {
+			case strings.HasPrefix(a["class"], "live"):
+				if !hidden {
+					t.Errorf("%v is seen", a)
+				}
+				if newest, ok := a["data-newest"]; ok && newest == "41" && a["data-email"] == hostile && a["data-ip"] == "" {
+					switches++
+				}
+			case e.Data == "tr" && within(e, "tbody") && within(e, "template"):
+				rows++
+			}
+		}
+		if switches != want || rows != 6*want {
+			t.Errorf("live %t: %d switches, %d rows to draw with", live, switches, rows)
 		}
 	}
 }
