@@ -26,6 +26,7 @@ func (p *person) readsAuditLog(s *server) {
 	p.sees(p.email)
 	p.inspect("audit-event")
 	p.visit("/audit/999999999", 404)
+	p.exports()
 }
 
 // findsEachEvent asks for each kind of event by the form.
@@ -99,6 +100,33 @@ func (p *person) filters() {
 		p.refuses(wrong.name)
 	}
 	p.inspect("audit-refused")
+}
+
+// exports takes the log along in each format, with the filters as they are typed
+// and not yet shown.
+func (p *person) exports() {
+	p.t.Helper()
+	if !p.scripts {
+		return // what the buttons send is read with a script
+	}
+	p.visit("/audit", 200)
+	p.fill("email", p.email)
+	for format, begin := range map[string]string{"json": `[{"id":`, "ndjson": `{"id":`, "csv": "id,time,", "cef": "CEF:0|", "ocsf": `{"category_uid":`} {
+		answer := value(p.visitor, "export as "+format, chromedp.Evaluate[string](`(async () => {
+			const button = document.querySelector('button[name="format"][value="`+format+`"]')
+			const address = new URL(button.formAction)
+			address.search = new URLSearchParams(new FormData(button.form, button))
+			const answer = await fetch(address)
+			return answer.headers.get('Content-Disposition') + ' ' + await answer.text()
+		})()`, chromedp.EvalAwaitPromise))
+		head, body, _ := strings.Cut(answer, `" `)
+		if !strings.HasPrefix(head, `attachment; filename="audit-`) || !strings.HasPrefix(body, begin) {
+			p.t.Errorf("%s: %.300s", format, answer)
+		}
+		if !strings.Contains(body, p.email) || strings.Contains(body, "system_start") {
+			p.t.Errorf("%s does not keep to the filters: %.300s", format, answer)
+		}
+	}
 }
 
 // pages walks from the newest event to the first: the sequence has no gap and

@@ -9,6 +9,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"patronus.internal/dashboard/security/audit"
+	"patronus.internal/dashboard/security/export"
 	"patronus.internal/dashboard/security/user"
 	"patronus.internal/dashboard/views"
 )
@@ -26,6 +27,9 @@ func (s *Server) pageAudit(c echo.Context) error {
 	}
 	for _, severity := range audit.Severities {
 		props.Severities = append(props.Severities, string(severity))
+	}
+	for _, format := range export.Formats {
+		props.ExportFormats = append(props.ExportFormats, string(format))
 	}
 	filter, err := s.eventFilter(values)
 	if err == nil {

@@ -231,13 +231,14 @@ type APIKeyCreatedProps struct {
 // AuditProps is the audit log.
 type AuditProps struct {
 	Page
-	Filter     AuditFilter
-	EventTypes []string // all that can be chosen
-	Severities []string
-	Events     []EventRow // newest first
-	OlderURL   string     // the next page with the same filters; empty on the last one
-	NewestURL  string     // the first page with the same filters; empty when this is it
-	Live       *LiveLog   // nil where new events cannot be shown as they happen
+	Filter        AuditFilter
+	EventTypes    []string // all that can be chosen
+	Severities    []string
+	ExportFormats []string
+	Events        []EventRow // newest first
+	OlderURL      string     // the next page with the same filters; empty on the last one
+	NewestURL     string     // the first page with the same filters; empty when this is it
+	Live          *LiveLog   // nil where new events cannot be shown as they happen
 }
 
 // LiveLog is what a script needs to go on with a list: the event behind which it
