@@ -224,6 +224,13 @@ func prepareErrorHeader(c echo.Context, p Problem) {
 	h.Set("Cache-Control", "no-store")
 	if p.RetryAfter > 0 {
 		h.Set("Retry-After", strconv.FormatInt(p.RetryAfter, 10))
+		// A lock or a budget may be tighter than the limiter that let it through.
+		if p.Status == http.StatusTooManyRequests && h.Get("X-RateLimit-Limit") != "" {
+			h.Set("X-RateLimit-Remaining", "0")
+			if reset, err := strconv.ParseInt(h.Get("X-RateLimit-Reset"), 10, 64); err == nil {
+				h.Set("X-RateLimit-Reset", strconv.FormatInt(max(reset, p.RetryAfter), 10))
+			}
+		}
 	}
 	if challenge := bearerChallenge(c.Request(), p); challenge != "" && answersJSON(c.Request()) {
 		h.Set("WWW-Authenticate", challenge)

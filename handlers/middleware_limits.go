@@ -27,13 +27,19 @@ func (s *Server) refuseBlocked(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// limited writes the headers of a limiter's decision, and passes on what it
-// refuses. Of several decisions on one request the last one written is the
-// tightest: whoever may be refused by two asks the wider one first.
+// decisionKey is where limited keeps the tightest decision on a request.
+const decisionKey = "decision"
+
+// limited writes the headers of a limiter's decision, unless a tighter one was
+// made on this request, and passes on what it refuses.
 func limited(c echo.Context, d ratelimit.Decision, refusal error) error {
 	if d.Limit == 0 { // nothing was decided
 		return refusal
 	}
+	if before, ok := c.Get(decisionKey).(ratelimit.Decision); ok && before.Tighter(d) {
+		return refusal
+	}
+	c.Set(decisionKey, d)
 	h := c.Response().Header()
 	h.Set("X-RateLimit-Limit", strconv.FormatInt(d.Limit, 10))
 	h.Set("X-RateLimit-Remaining", strconv.FormatInt(d.Remaining, 10))
@@ -52,8 +58,8 @@ func (s *Server) limitPublic(c echo.Context, r route) error {
 		return err
 	}
 	if r.limit == limitLogin {
-		// The tighter limit is counted by the handler, when it has read whose
-		// account it is; an attempt that does not come so far shows it too.
+		// This limit is counted by the handler, when it has read whose account it
+		// is; an attempt that does not come so far shows it too.
 		return limited(c, s.service.PeekLogin(s.request(c)), nil)
 	}
 	return nil

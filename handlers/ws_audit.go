@@ -2,9 +2,11 @@ package handlers
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/coder/websocket"
@@ -54,6 +56,33 @@ func (s *Server) guardStream(r route) echo.HandlerFunc {
 	}
 }
 
+// checkHandshake refuses what opens no WebSocket (RFC 6455 §4.2.1) in the words of
+// every other refusal.
+func checkHandshake(r *http.Request) error {
+	key, err := base64.StdEncoding.DecodeString(r.Header.Get("Sec-WebSocket-Key"))
+	switch {
+	case !headerHas(r.Header, "Connection", "upgrade"), !headerHas(r.Header, "Upgrade", "websocket"):
+		return secerr.New(secerr.BadRequest, "This address is for WebSockets. Open it with a WebSocket client.")
+	case r.Header.Get("Sec-WebSocket-Version") != "13":
+		return secerr.New(secerr.BadRequest, "Only version 13 of the WebSocket protocol is spoken here.")
+	case err != nil, len(key) != 16, len(r.Header.Values("Sec-WebSocket-Key")) != 1:
+		return secerr.New(secerr.BadRequest, "Sec-WebSocket-Key must be 16 bytes in base64.")
+	}
+	return nil
+}
+
+// headerHas reports whether a list of tokens in a header has one, in any case.
+func headerHas(h http.Header, name, token string) bool {
+	for _, line := range h.Values(name) {
+		for part := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.TrimSpace(part), token) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // identify takes either way of saying who one is. A cookie counts only where
 // the browser says that the request comes from our own page.
 func (s *Server) identify(ctx context.Context, c echo.Context, req security.Request) (security.Caller, error) {
@@ -74,6 +103,9 @@ func (s *Server) identify(ctx context.Context, c echo.Context, req security.Requ
 func (s *Server) wsAudit(c echo.Context) error {
 	values, err := queryParams(c, "after")
 	if err != nil {
+		return err
+	}
+	if err := checkHandshake(c.Request()); err != nil {
 		return err
 	}
 	after := int64(-1)

@@ -72,7 +72,11 @@ func (s *Service) isProxy(network netip.Prefix) bool {
 }
 
 func blockDetails(b ipblock.Block) audit.Details {
-	return audit.Details{"block_id": b.ID, "network": b.Network.String(), "reason": b.Reason, "source": string(b.Source), "expires_at": b.ExpiresAt.Format(time.RFC3339)}
+	details := audit.Details{"target_block_id": b.ID, "target_network": b.Network.String(), "source": string(b.Source), "expires_at": audit.Time(b.ExpiresAt)}
+	if b.Reason != "" {
+		details["reason"] = b.Reason
+	}
+	return details
 }
 
 // UnblockIP ends a block, or is secerr.NotFound.

@@ -193,7 +193,12 @@ func denial(c Caller, refusal *secerr.Error, details audit.Details) audit.Event 
 // record writes the event of a change and, when a key made it, that the key
 // was used.
 func record(tx *db.Tx, c Caller, t audit.Type, details audit.Details) error {
-	if err := audit.Append(tx, audit.Event{Type: t, Success: true, Actor: c.actor(), Details: details}); err != nil {
+	return recordAs(tx, c, t, "", details)
+}
+
+// recordAs is record with a severity beside the usual one of the type.
+func recordAs(tx *db.Tx, c Caller, t audit.Type, severity audit.Severity, details audit.Details) error {
+	if err := audit.Append(tx, audit.Event{Type: t, Severity: severity, Success: true, Actor: c.actor(), Details: details}); err != nil {
 		return err
 	}
 	if c.Key == nil {

@@ -66,10 +66,10 @@ func exportDetails(f audit.Filter, format string) audit.Details {
 		}
 	}
 	if !f.Since.IsZero() {
-		details["since"] = f.Since.Format(time.RFC3339)
+		details["since"] = audit.Time(f.Since)
 	}
 	if !f.Until.IsZero() {
-		details["until"] = f.Until.Format(time.RFC3339)
+		details["until"] = audit.Time(f.Until)
 	}
 	return details
 }

@@ -139,8 +139,11 @@ func (s *Service) failed(tx *db.Tx, req Request, a attempt, u user.User) error {
 	if len(of.Device) > 0 {
 		whose = "device"
 	}
-	if err := audit.Append(tx, audit.Event{Type: audit.AccountLock, Actor: actor, Success: true,
-		Details: audit.Details{"target_user_id": u.ID, "target_email": email, "for_secs": int64(rules.LockFor.Seconds()), "locked": whose}}); err != nil {
+	details := audit.Details{"target_email": email, "for_secs": int64(rules.LockFor.Seconds()), "locked": whose}
+	if u.ID != "" {
+		details["target_user_id"] = u.ID
+	}
+	if err := audit.Append(tx, audit.Event{Type: audit.AccountLock, Actor: actor, Success: true, Details: details}); err != nil {
 		return err
 	}
 	if !u.Enabled { // nobody is there to read it

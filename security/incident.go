@@ -30,7 +30,10 @@ func (s *Service) RevokeAllTokens(ctx context.Context, c Caller, nonce secret.Te
 		if err := stepup.Spend(tx, c.holder(), stepup.RevokeAllTokens, nonce); err != nil {
 			return err
 		}
-		details := audit.Details{"reason": reason}
+		details := audit.Details{}
+		if reason != "" {
+			details["reason"] = reason
+		}
 		if userID == "" {
 			ended, err := session.EndEveryone(tx, c.Session.ID, "revoked_by_admin")
 			if err != nil {
@@ -86,7 +89,11 @@ func (s *Service) ForceReenrollment(ctx context.Context, c Caller, nonce secret.
 		case len(ids) == 0:
 			return secerr.New(secerr.NotFound, "There is no such user, or they are disabled.")
 		default:
-			details["target_user_id"] = userID
+			target, err := user.ByID(tx, userID)
+			if err != nil {
+				return err
+			}
+			details["target_user_id"], details["target_email"] = target.ID, target.Email
 		}
 		if err := record(tx, c, audit.UserUpdate, details); err != nil {
 			return err

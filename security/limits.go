@@ -105,24 +105,13 @@ func (s *Service) LimitLogin(ctx context.Context, req Request, email string) (ra
 	}
 	_, both := ratelimit.All(s.limits.login.IP(req.IP), s.limits.login.User(account))
 	d := both[0]
-	if tighter(both[1], d) {
+	if both[1].Tighter(d) {
 		d = both[1]
 	}
 	if !d.Allowed {
 		s.suspectFailure(ctx, req, email, false)
 	}
 	return d, s.tooMany(ctx, d, req.actor(), req.Route)
-}
-
-// tighter reports whether a decision leaves less than another.
-func tighter(a, b ratelimit.Decision) bool {
-	if a.Allowed != b.Allowed {
-		return !a.Allowed
-	}
-	if a.RetryAfter != b.RetryAfter {
-		return a.RetryAfter > b.RetryAfter
-	}
-	return a.Remaining < b.Remaining
 }
 
 func (s *Service) tooMany(ctx context.Context, d ratelimit.Decision, actor audit.Actor, route string) error {

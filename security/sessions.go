@@ -48,12 +48,16 @@ func (s *Service) EndSession(ctx context.Context, c Caller, id string) error {
 		return s.deny(ctx, c, secerr.New(secerr.NotFound, "There is no such session."),
 			audit.Details{"permission": string(rbac.SessionsWrite), "target_session_id": id})
 	}
+	reason := "ended_by_user"
+	if found.UserID != c.User.ID {
+		reason = "ended_by_admin"
+	}
 	return s.change(ctx, c, func(tx *db.Tx) error {
-		ended, err := endSession(tx, id, "ended_by_user")
+		ended, err := endSession(tx, id, reason)
 		if err != nil || !ended {
 			return err
 		}
-		return record(tx, c, audit.SessionEnd, audit.Details{"target_session_id": id, "target_user_id": found.UserID, "reason": "ended_by_user"})
+		return record(tx, c, audit.SessionEnd, audit.Details{"target_session_id": id, "target_user_id": found.UserID, "reason": reason})
 	})
 }
 

@@ -43,7 +43,7 @@ func (s *Service) UpdateUser(ctx context.Context, c Caller, nonce secret.Text, i
 		if err != nil {
 			return err
 		}
-		changes := audit.Details{}
+		changes, severity := audit.Details{}, audit.Info
 		if p.Role != nil && u.Role != string(role) {
 			if err := stepup.Spend(tx, c.holder(), stepup.ChangeRole, nonce); err != nil {
 				return err
@@ -51,7 +51,7 @@ func (s *Service) UpdateUser(ctx context.Context, c Caller, nonce secret.Text, i
 			if err := user.SetRole(tx, id, string(role)); err != nil {
 				return err
 			}
-			changes["old_role"], changes["role"] = u.Role, role
+			changes["old_role"], changes["role"], severity = u.Role, role, audit.Warning // a change of permissions
 		}
 		if p.Enabled != nil && u.Enabled != *p.Enabled {
 			if err := setEnabled(tx, id, *p.Enabled); err != nil {
@@ -63,7 +63,7 @@ func (s *Service) UpdateUser(ctx context.Context, c Caller, nonce secret.Text, i
 			return err
 		}
 		changes["target_user_id"], changes["target_email"] = u.ID, u.Email
-		if err := record(tx, c, audit.UserUpdate, changes); err != nil {
+		if err := recordAs(tx, c, audit.UserUpdate, severity, changes); err != nil {
 			return err
 		}
 		return endAllOf(tx, c.actor(), id, "user_changed")

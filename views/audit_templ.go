@@ -124,7 +124,7 @@ func Audit(p AuditProps) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 4, "</div><div class=\"buttons exports\" role=\"group\" aria-labelledby=\"export-as\"><span id=\"export-as\">Export what matches as</span> ")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 4, "</div><div class=\"buttons\" role=\"group\" aria-labelledby=\"export-as\"><span id=\"export-as\">Export what matches as</span> ")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

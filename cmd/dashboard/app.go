@@ -26,7 +26,7 @@ const (
 	readTimeout       = 15 * time.Second
 	writeTimeout      = 30 * time.Second
 	idleTimeout       = 30 * time.Second
-	maxHeaderBytes    = 16 << 10
+	maxHeaderBytes    = 128 << 10 // a token of 100 KB is to be refused in our own words
 	// The contract drains within 10 s. Of those, 5 are for the writer, which
 	// may be waiting for a lock that another process holds.
 	drainTimeout = 4 * time.Second

@@ -40,6 +40,17 @@ type Decision struct {
 	RetryAfter time.Duration
 }
 
+// Tighter reports whether d leaves less than another.
+func (d Decision) Tighter(than Decision) bool {
+	if d.Allowed != than.Allowed {
+		return !d.Allowed
+	}
+	if d.RetryAfter != than.RetryAfter {
+		return d.RetryAfter > than.RetryAfter
+	}
+	return d.Remaining < than.Remaining
+}
+
 // rule is a Limit in the units of the state. A clock of ticks runs so that a
 // window has a whole number of them and a request costs a whole number: nothing
 // is rounded but the reading of the clock, and that is the same at the start of

@@ -171,6 +171,8 @@ func (i *Issuer) parse(bearer secret.Text) (Claims, error) {
 		return Claims{}, refused(err)
 	case c.ID == "" || c.Subject == "" || c.SessionID == "":
 		return Claims{}, refused(errors.New("token: jti, sub or sid is missing"))
+	case c.IssuedAt == nil:
+		return Claims{}, refused(errors.New("token: iat is missing"))
 	case c.ExpiresAt.Sub(c.IssuedAt.Time) > MaxLifetime:
 		return Claims{}, refused(errors.New("token: it is good for longer than any that is issued here"))
 	}

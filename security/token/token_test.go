@@ -134,6 +134,7 @@ func TestVerifyRefuses(t *testing.T) {
 		"no audience":       claim("aud", nil),
 		"no exp":            claim("exp", nil),
 		"no nbf":            claim("nbf", nil),
+		"no iat":            claim("iat", nil),
 		"nbf to come":       claim("nbf", born.Add(time.Minute).Unix()),
 		"iat to come":       claim("iat", born.Add(time.Minute).Unix()),
 		"no jti":            claim("jti", nil),
