@@ -238,6 +238,9 @@ func kindName(t reflect.Type) string {
 	case reflect.Map:
 		return "an object"
 	case reflect.Struct:
+		if of, ok := reflect.Zero(t).Interface().(interface{ takes() reflect.Type }); ok {
+			return kindName(of.takes())
+		}
 		// A struct that reads itself from text, as a secret does, is a string.
 		if reflect.PointerTo(t).Implements(reflect.TypeFor[interface{ UnmarshalText([]byte) error }]()) {
 			return "a string"
@@ -250,6 +253,8 @@ func kindName(t reflect.Type) string {
 // given is a member that may be left out, and is not null when it is there: of
 // what it stands for nothing can be removed (RFC 7396 §2).
 type given[T any] struct{ value *T }
+
+func (given[T]) takes() reflect.Type { return reflect.TypeFor[T]() }
 
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
 func (g *given[T]) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {

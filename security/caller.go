@@ -137,7 +137,7 @@ func (s *Service) Supersede(ctx context.Context, req Request, cookie secret.Text
 		}
 		actor := req.actor()
 		actor.UserID, actor.SessionID = old.UserID, old.ID
-		return recordEnded(tx, actor, []string{old.ID}, "superseded")
+		return recordEnded(tx, actor, old.UserID, []string{old.ID}, "superseded")
 	})
 }
 

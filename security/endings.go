@@ -52,11 +52,11 @@ func ofSession(tx *db.Tx, id, reason string) revocation.Revocation {
 // lastToken is when every access token that was issued until now has expired.
 func lastToken(tx *db.Tx) time.Time { return tx.Now().Add(token.MaxLifetime) }
 
-// recordEnded writes a session_end event for each session.
-func recordEnded(tx *db.Tx, actor audit.Actor, ids []string, reason string) error {
+// recordEnded writes a session_end event for each session of a user.
+func recordEnded(tx *db.Tx, actor audit.Actor, userID string, ids []string, reason string) error {
 	for _, id := range ids {
 		if err := audit.Append(tx, audit.Event{Type: audit.SessionEnd, Success: true, Actor: actor,
-			Details: audit.Details{"target_session_id": id, "reason": reason}}); err != nil {
+			Details: audit.Details{"target_session_id": id, "target_user_id": userID, "reason": reason}}); err != nil {
 			return err
 		}
 	}

@@ -112,5 +112,5 @@ func endOthers(tx *db.Tx, c Caller, reason string) error {
 	if err != nil {
 		return err
 	}
-	return recordEnded(tx, c.actor(), ended, reason)
+	return recordEnded(tx, c.actor(), c.User.ID, ended, reason)
 }

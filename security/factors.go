@@ -168,7 +168,7 @@ func (s *Service) VerifyTOTP(ctx context.Context, c Caller, code string) (Enroll
 		if own < 0 {
 			return nil, secerr.New(secerr.Unauthenticated, "Your session has ended. Sign in again.")
 		}
-		if err := recordEnded(tx, c.actor(), slices.Delete(ended, own, own+1), "second_factor_enrolled"); err != nil {
+		if err := recordEnded(tx, c.actor(), c.User.ID, slices.Delete(ended, own, own+1), "second_factor_enrolled"); err != nil {
 			return nil, err
 		}
 		u := c.User

@@ -197,7 +197,7 @@ func (s *Service) completeSignIn(tx *db.Tx, req Request, kind session.Kind, u us
 	if err != nil {
 		return SignIn{}, err
 	}
-	return in, recordEnded(tx, actor, ended, "too_many_sessions")
+	return in, recordEnded(tx, actor, u.ID, ended, "too_many_sessions")
 }
 
 // openSession begins a full session with the lifetime of its kind.

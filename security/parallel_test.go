@@ -277,8 +277,8 @@ func TestParallelPolicyChangesAllCount(t *testing.T) {
 	if p.Audit.RetentionDays != 7 || p.Sessions.IdleSecs != 600 || p.Passwords.History != 9 || p.Lockout.LockAfter != 20 {
 		t.Errorf("a change was lost: %+v", p)
 	}
-	if n := e.events(t, audit.PolicyChange, true); n != callers {
-		t.Errorf("%d events for %d changes of key %s", n, callers, key.ID)
+	if n := e.events(t, audit.PolicyChange, true); n != len(settings) { // the others ask for what is so already
+		t.Errorf("%d events for %d changes of key %s", n, len(settings), key.ID)
 	}
 }
 

@@ -141,7 +141,7 @@ func (s *Service) setPassword(tx *db.Tx, u user.User, hash secret.Text, except s
 	if err != nil {
 		return err
 	}
-	return recordEnded(tx, actor, ended, "password_change")
+	return recordEnded(tx, actor, u.ID, ended, "password_change")
 }
 
 // CheckLink returns the user whose password a link may set, or secerr.NotFound

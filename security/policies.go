@@ -29,6 +29,11 @@ func (s *Service) PatchPolicy(ctx context.Context, c Caller, nonce secret.Text, 
 		if err != nil {
 			return err
 		}
+		changes := policy.Diff(current.Policy, next)
+		if len(changes) == 0 { // nothing to record
+			stored = current
+			return nil
+		}
 		stored = policy.Stored{Policy: next, Version: current.Version + 1}
 		if err := policy.Save(tx, stored); err != nil {
 			return err
@@ -36,7 +41,7 @@ func (s *Service) PatchPolicy(ctx context.Context, c Caller, nonce secret.Text, 
 		if _, err := revocation.Advance(tx); err != nil {
 			return err
 		}
-		return record(tx, c, audit.PolicyChange, audit.Details{"version": stored.Version, "changes": policy.Diff(current.Policy, next)})
+		return record(tx, c, audit.PolicyChange, audit.Details{"version": stored.Version, "changes": changes})
 	})
 	if err != nil {
 		return policy.Policy{}, err

@@ -152,7 +152,7 @@ func (s *Service) wrongProof(tx *db.Tx, c Caller, refusal error) (error, error) 
 	}
 	return secerr.New(secerr.TokenRevoked, "That was wrong too often, so you are signed out. Sign in again."),
 		audit.Append(tx, audit.Event{Type: audit.SessionEnd, Severity: audit.Warning, Success: true, Actor: c.actor(),
-			Details: audit.Details{"target_session_id": c.Session.ID, "reason": "wrong_proofs"}})
+			Details: audit.Details{"target_session_id": c.Session.ID, "target_user_id": c.User.ID, "reason": "wrong_proofs"}})
 }
 
 // checkProof refuses a proof that lacks a part, before anything is hashed.

@@ -87,7 +87,7 @@ func endAllOf(tx *db.Tx, actor audit.Actor, id, reason string) error {
 	if err != nil {
 		return err
 	}
-	return recordEnded(tx, actor, ended, reason)
+	return recordEnded(tx, actor, id, ended, reason)
 }
 
 // ofUser is everything that belongs to a user, in an order in which it can go.
