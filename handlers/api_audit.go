@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"encoding/json"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -12,31 +11,6 @@ import (
 	"patronus.internal/dashboard/security/audit"
 	"patronus.internal/dashboard/security/secerr"
 )
-
-// eventJSON is the contract's *event*: every field is there, null where it
-// does not apply.
-type eventJSON struct {
-	ID        int64           `json:"id"`
-	Time      timestamp       `json:"time"`
-	EventType audit.Type      `json:"event_type"`
-	Severity  audit.Severity  `json:"severity"`
-	Success   bool            `json:"success"`
-	UserID    *string         `json:"user_id"`
-	Email     *string         `json:"email"`
-	IPAddress *string         `json:"ip_address"`
-	UserAgent *string         `json:"user_agent"`
-	SessionID *string         `json:"session_id"`
-	APIKeyID  *string         `json:"api_key_id"`
-	RequestID *string         `json:"request_id"`
-	Details   json.RawMessage `json:"details"`
-}
-
-func showEvent(e audit.Record) eventJSON {
-	return eventJSON{ID: e.Seq, Time: timestamp(e.Time), EventType: e.Type, Severity: e.Severity, Success: e.Success,
-		UserID: stringOrNull(e.Actor.UserID), Email: stringOrNull(e.Actor.Email), IPAddress: stringOrNull(e.Actor.IPAddress),
-		UserAgent: stringOrNull(e.Actor.UserAgent), SessionID: stringOrNull(e.Actor.SessionID),
-		APIKeyID: stringOrNull(e.Actor.APIKeyID), RequestID: stringOrNull(e.Actor.RequestID), Details: e.Details}
-}
 
 var eventParams = []string{"event_type", "severity", "success", "user_id", "email", "ip", "key_id", "since", "until", "q", "limit", "cursor"}
 
@@ -73,7 +47,7 @@ func (s *Server) answerEvents(c echo.Context, filter audit.Filter) error {
 	if err != nil {
 		return err
 	}
-	return answerList(c, events, encodeCursor(next), showEvent)
+	return answerList(c, events, encodeCursor(next), audit.Record.View)
 }
 
 // apiGetEvent shows one event: GET /audit/{id}.
@@ -82,7 +56,7 @@ func (s *Server) apiGetEvent(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, showEvent(event))
+	return c.JSON(http.StatusOK, event.View())
 }
 
 func (s *Server) eventByParam(c echo.Context) (audit.Record, error) {

@@ -133,7 +133,7 @@ func (s *Server) wsAudit(c echo.Context) error {
 	req.Unseen = true
 	err = s.service.Follow(ctx, func(ctx context.Context) (security.Caller, error) { return s.identify(ctx, c, req) }, after,
 		func(e audit.Record) error {
-			text, err := json.Marshal(showEvent(e))
+			text, err := json.Marshal(e.View())
 			if err != nil {
 				return err
 			}

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -197,9 +196,6 @@ func clean(s string, limit int) string {
 	}
 	return s[:cut] + mark
 }
-
-// Time is an instant as details have it: RFC 3339, UTC, milliseconds.
-func Time(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
 func orNull(s string) any {
 	if s == "" {

@@ -13,7 +13,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"time"
 
 	"patronus.internal/dashboard/security/audit"
 	"patronus.internal/dashboard/security/secerr"
@@ -93,10 +92,10 @@ func NewWriter(f Format, w io.Writer, p Product) Writer {
 	s := &stream{out: bufio.NewWriterSize(w, bufferSize)}
 	switch f {
 	case JSON:
-		s.encode = jsonEncoder(&s.event, showEvent)
+		s.encode = jsonEncoder(&s.event, func(e audit.Record) any { return e.View() })
 		s.head, s.between, s.tail = "[", ",", "]\n"
 	case NDJSON:
-		s.encode = jsonEncoder(&s.event, showEvent)
+		s.encode = jsonEncoder(&s.event, func(e audit.Record) any { return e.View() })
 	case CSV:
 		s.encode = csvEncoder(&s.event)
 		s.head = csvHead
@@ -199,56 +198,12 @@ func (s *stream) fail(err error) error {
 	return s.err
 }
 
-// event is the *event* of the API: every field is there, null where it does
-// not apply.
-type event struct {
-	ID        int64           `json:"id"`
-	Time      string          `json:"time"`
-	EventType audit.Type      `json:"event_type"`
-	Severity  audit.Severity  `json:"severity"`
-	Success   bool            `json:"success"`
-	UserID    *string         `json:"user_id"`
-	Email     *string         `json:"email"`
-	IPAddress *string         `json:"ip_address"`
-	UserAgent *string         `json:"user_agent"`
-	SessionID *string         `json:"session_id"`
-	APIKeyID  *string         `json:"api_key_id"`
-	RequestID *string         `json:"request_id"`
-	Details   json.RawMessage `json:"details"`
-}
-
-func showEvent(e audit.Record) any {
-	return event{ID: e.Seq, Time: timestamp(e.Time), EventType: e.Type, Severity: e.Severity, Success: e.Success,
-		UserID: orNull(e.Actor.UserID), Email: orNull(e.Actor.Email), IPAddress: orNull(e.Actor.IPAddress),
-		UserAgent: orNull(e.Actor.UserAgent), SessionID: orNull(e.Actor.SessionID), APIKeyID: orNull(e.Actor.APIKeyID),
-		RequestID: orNull(e.Actor.RequestID), Details: details(e)}
-}
-
 // jsonEncoder writes what show makes of an event on a line of its own. The
 // escapes of HTML stay on, as in answers of the API: they also keep the line
 // separators of Unicode out of a line.
 func jsonEncoder(to *bytes.Buffer, show func(audit.Record) any) func(audit.Record) error {
 	encoder := json.NewEncoder(to)
 	return func(e audit.Record) error { return encoder.Encode(show(e)) }
-}
-
-// details returns the details of an event as valid JSON. What is stored is
-// written by package audit and is an object; should a row hold anything else,
-// its text becomes a JSON string, since an export must not end at one bad row.
-func details(e audit.Record) json.RawMessage {
-	if len(bytes.TrimSpace(e.Details)) == 0 {
-		return json.RawMessage("{}")
-	}
-	// A JSON text may hold invalid UTF-8 and still pass json.Valid.
-	text := bytes.ToValidUTF8(e.Details, []byte("\uFFFD"))
-	if json.Valid(text) {
-		return text
-	}
-	quoted, err := json.Marshal(string(text))
-	if err != nil { // never of a string
-		return json.RawMessage("null")
-	}
-	return quoted
 }
 
 // facts is what CEF and OCSF have places of their own for among the details.
@@ -269,15 +224,6 @@ func factsOf(e audit.Record) facts {
 	var f facts
 	_ = json.Unmarshal(e.Details, &f)
 	return f
-}
-
-func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
-
-func orNull(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
 }
 
 // name is the type of an event as a person would write it: "MFA verify".

@@ -91,12 +91,12 @@ func TestJSONIsTheAPIs(t *testing.T) {
 func TestHostileTextComesBackFromJSON(t *testing.T) {
 	for _, text := range hostile {
 		lines := strings.Split(strings.TrimSuffix(write(t, NDJSON, record(text), record("after")), "\n"), "\n")
-		var array []event
+		var array []audit.View
 		if err := json.Unmarshal([]byte(write(t, JSON, record(text), record("after"))), &array); err != nil || len(array) != 2 || len(lines) != 2 {
 			t.Fatalf("%q: %d and %d events, %v", text, len(array), len(lines), err)
 		}
 		for i, line := range lines {
-			var e event
+			var e audit.View
 			if err := json.Unmarshal([]byte(line), &e); err != nil {
 				t.Fatalf("%q: %v", text, err)
 			}

@@ -173,8 +173,8 @@ func ocsf(e audit.Record, p Product) ocsfEvent {
 		SeverityID: ocsfSeverity[e.Severity], StatusID: 2, StatusDetail: f.Reason, Time: e.Time.UnixMilli(),
 		Message: name(e.Type) + ": " + outcome(e),
 		Metadata: ocsfMetadata{Version: ocsfVersion, Product: ocsfProduct{product, vendor, p.Version},
-			UID: strconv.FormatInt(e.Seq, 10), EventCode: e.Type, OriginalTime: timestamp(e.Time)},
-		Actor: actorOf(e), SrcEndpoint: endpoint(e.Actor.IPAddress), Unmapped: ocsfUnmapped{details(e)}}
+			UID: strconv.FormatInt(e.Seq, 10), EventCode: e.Type, OriginalTime: audit.Time(e.Time)},
+		Actor: actorOf(e), SrcEndpoint: endpoint(e.Actor.IPAddress), Unmapped: ocsfUnmapped{e.ValidDetails()}}
 	if e.Success {
 		o.StatusID = 1
 	}

@@ -21,9 +21,9 @@ func csvEncoder(to *bytes.Buffer) func(audit.Record) error {
 	w.UseCRLF = true
 	return func(e audit.Record) error {
 		a := e.Actor
-		err := w.Write([]string{strconv.FormatInt(e.Seq, 10), timestamp(e.Time), cell(string(e.Type)), cell(string(e.Severity)),
+		err := w.Write([]string{strconv.FormatInt(e.Seq, 10), audit.Time(e.Time), cell(string(e.Type)), cell(string(e.Severity)),
 			strconv.FormatBool(e.Success), cell(a.UserID), cell(a.Email), cell(a.IPAddress), cell(a.UserAgent),
-			cell(a.SessionID), cell(a.APIKeyID), cell(a.RequestID), cell(string(details(e)))})
+			cell(a.SessionID), cell(a.APIKeyID), cell(a.RequestID), cell(string(e.ValidDetails()))})
 		if err != nil {
 			return err
 		}
@@ -107,7 +107,7 @@ func cefEncoder(to *bytes.Buffer, p Product) func(audit.Record) error {
 		labelled("cs1", "session id", a.SessionID)
 		labelled("cs2", "API key id", a.APIKeyID)
 		labelled("cs3", "request id", a.RequestID)
-		add("msg", string(details(e)))
+		add("msg", string(e.ValidDetails()))
 		to.WriteByte('\n')
 		return nil
 	}
