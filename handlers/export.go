@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"net/http"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 
 	"patronus.internal/dashboard/security/audit"
 	"patronus.internal/dashboard/security/export"
+	"patronus.internal/dashboard/security/secerr"
 )
 
 // exportParams are the filters of the list, without its pages.
@@ -17,9 +19,17 @@ var exportParams = []string{"format", "event_type", "severity", "success", "user
 // ever over the whole, as long as it goes on.
 const exportPause = 30 * time.Second
 
+// exportPath is that of the page.
+const exportPath = "/audit/export"
+
 // exportEvents streams the log in a format of others: GET /audit/export, by API
 // and page alike.
 func (s *Server) exportEvents(c echo.Context) error {
+	// The cookie comes along when another site leads here, and the log would say
+	// that this person took it.
+	if site := c.Request().Header.Get("Sec-Fetch-Site"); c.Path() == exportPath && site != "" && site != "same-origin" && site != "none" {
+		return secerr.New(secerr.Forbidden, "Another site led here. Export from the page of the audit log.")
+	}
 	values, err := queryParams(c, exportParams...)
 	if err != nil {
 		return err
@@ -36,12 +46,15 @@ func (s *Server) exportEvents(c echo.Context) error {
 		return err
 	}
 	response := c.Response()
-	// The limit of the server for a whole answer makes way for one for each batch.
-	// A writer without a deadline (a test's) is one without a limit.
+	// The limit of the server for a whole answer makes way for one for each batch;
+	// the last one holds for what is sent after this returns. A writer without a
+	// deadline (a test's) is one without a limit.
 	connection := http.NewResponseController(response.Writer)
-	_ = connection.SetWriteDeadline(time.Time{})
-	pause := time.AfterFunc(exportPause, func() { _ = connection.SetWriteDeadline(time.Unix(1, 0)) })
-	defer pause.Stop()
+	extend := func() { _ = connection.SetWriteDeadline(fromNow(exportPause)) }
+	defer extend()
+	ctx, cancel := context.WithCancel(c.Request().Context())
+	defer cancel()
+	defer context.AfterFunc(s.stopping, cancel)()
 	var (
 		writer export.Writer
 		left   error // why the client takes no more
@@ -52,11 +65,11 @@ func (s *Server) exportEvents(c echo.Context) error {
 		response.WriteHeader(http.StatusOK)
 		writer = export.NewWriter(format, response, export.Product{Version: s.version})
 	}
-	err = s.service.Export(c.Request().Context(), caller(c), filter, string(format), func(events []audit.Record) error {
+	err = s.service.Export(ctx, caller(c), filter, string(format), func(events []audit.Record) error {
 		if writer == nil {
 			begin()
 		}
-		pause.Reset(exportPause)
+		extend()
 		for _, e := range events {
 			if left = writer.Write(e); left != nil {
 				return left
@@ -71,9 +84,12 @@ func (s *Server) exportEvents(c echo.Context) error {
 		if writer == nil {
 			return err
 		}
-		if ctx := c.Request().Context(); left != nil || ctx.Err() != nil {
+		switch {
+		case s.stopping.Err() != nil:
+			s.log.InfoContext(ctx, "an export has ended because the server is stopping")
+		case left != nil || ctx.Err() != nil:
 			s.log.InfoContext(ctx, "the client left before the end of an export", "error", err)
-		} else {
+		default:
 			logProblem(ctx, s.log, ToProblem(err, ""), err)
 		}
 		panic(http.ErrAbortHandler) // what has begun must not look complete
@@ -81,5 +97,14 @@ func (s *Server) exportEvents(c echo.Context) error {
 	if writer == nil {
 		begin()
 	}
+	extend()
 	return writer.Close()
+}
+
+// fromNow is a time on the clock of the network, which no test moves.
+func fromNow(d time.Duration) time.Time {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	at, _ := ctx.Deadline()
+	return at
 }

@@ -100,7 +100,7 @@ func (s *Server) guardPage(r route) echo.HandlerFunc {
 		if who.EnrollmentRequired && !r.duringEnrollment {
 			return c.Redirect(http.StatusSeeOther, "/account/mfa")
 		}
-		if who.Session.NewDevice && c.Request().Method == http.MethodGet && r.path != alivePath {
+		if who.Session.NewDevice && c.Request().Method == http.MethodGet && r.path != alivePath && r.path != exportPath {
 			s.service.NewDeviceShown(c.Request().Context(), who, s.cookie(c)) // whichever page this is
 		}
 		return s.enter(c, r, who)

@@ -143,20 +143,23 @@ func logRequests(log *slog.Logger, now func() time.Time) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			start := now()
+			// Deferred, for an answer that is cut short by http.ErrAbortHandler.
+			defer func() {
+				level := slog.LevelInfo
+				if isHealthPath(c.Path()) {
+					level = slog.LevelDebug
+				}
+				log.LogAttrs(c.Request().Context(), level, "request",
+					slog.String("method", knownMethod(c.Request().Method)),
+					slog.String("route", routePattern(c)),
+					slog.Int("status", c.Response().Status),
+					slog.Int64("bytes", c.Response().Size),
+					slog.Int64("duration_us", now().Sub(start).Microseconds()),
+					slog.String("client_ip", ClientIP(c).String()))
+			}()
 			if err := next(c); err != nil {
 				c.Error(err)
 			}
-			level := slog.LevelInfo
-			if isHealthPath(c.Path()) {
-				level = slog.LevelDebug
-			}
-			log.LogAttrs(c.Request().Context(), level, "request",
-				slog.String("method", knownMethod(c.Request().Method)),
-				slog.String("route", routePattern(c)),
-				slog.Int("status", c.Response().Status),
-				slog.Int64("bytes", c.Response().Size),
-				slog.Int64("duration_us", now().Sub(start).Microseconds()),
-				slog.String("client_ip", ClientIP(c).String()))
 			return nil
 		}
 	}

@@ -35,10 +35,6 @@ func (s *Service) Events(ctx context.Context, c Caller, f audit.Filter) ([]audit
 		}
 		f.UserID = c.User.ID
 	}
-	return s.listOrSearch(ctx, f)
-}
-
-func (s *Service) listOrSearch(ctx context.Context, f audit.Filter) ([]audit.Record, int64, error) {
 	if f.Text == "" {
 		return audit.List(s.db.Read(ctx), f)
 	}

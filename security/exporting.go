@@ -2,6 +2,7 @@ package security
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"patronus.internal/dashboard/security/audit"
@@ -12,19 +13,47 @@ import (
 )
 
 const (
-	// exportSlots bounds how many exports run at once: each keeps a core busy.
-	exportSlots = 4
+	// maxExports bounds how many run at once: each keeps a core busy.
+	maxExports = 4
 	// exportBatch is how many events are read at once, and so what an export
 	// holds in memory.
 	exportBatch = 500
 )
+
+// exports are those under way, one for a person, so that nobody keeps all the
+// others waiting. Its zero value is ready; it is safe for concurrent use.
+type exports struct {
+	mu      sync.Mutex
+	running map[string]struct{} // by user, "" for the host
+}
+
+// enter returns what ends an export, or secerr.Unavailable.
+func (e *exports) enter(userID string) (leave func(), err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if _, twice := e.running[userID]; twice {
+		return nil, secerr.Busy("You are exporting the log already. Wait for that to end, or end it.", time.Minute, nil)
+	}
+	if len(e.running) >= maxExports {
+		return nil, secerr.Busy("Others are exporting the log right now. Try again in a minute.", time.Minute, nil)
+	}
+	if e.running == nil {
+		e.running = make(map[string]struct{})
+	}
+	e.running[userID] = struct{}{}
+	return func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		delete(e.running, userID)
+	}, nil
+}
 
 // Export goes through the events that match, oldest first, up to the newest of
 // now, and hands them over in batches of which none is empty. The log has an
 // event of it before the first one is read. Who reaches only their own events
 // exports no others. It stops with the first error of take, and when the caller
 // may not go on. A filter that cannot be is secerr.ValidationFailed; when too many
-// exports run it is secerr.Unavailable.
+// exports run, or one of the caller's, it is secerr.Unavailable.
 func (s *Service) Export(ctx context.Context, c Caller, f audit.Filter, format string, take func([]audit.Record) error) error {
 	details := exportDetails(f, format)
 	if c.Reach(rbac.AuditRead) != rbac.All {
@@ -34,7 +63,7 @@ func (s *Service) Export(ctx context.Context, c Caller, f audit.Filter, format s
 			f.UserID = c.User.ID
 		}
 	}
-	return s.export(ctx, f, func(events []audit.Record) error {
+	return s.export(ctx, c.User.ID, f, func(events []audit.Record) error {
 		// A long export ends with the session or key that it is for.
 		if err := still(s.db.Read(ctx), s.now(), c); err != nil {
 			return err
@@ -50,7 +79,7 @@ func (s *Service) Export(ctx context.Context, c Caller, f audit.Filter, format s
 
 // ExportForHost is Export as a command of the host: of everybody's events.
 func (s *Service) ExportForHost(ctx context.Context, f audit.Filter, format string, take func([]audit.Record) error) error {
-	return s.export(ctx, f, take, func(tx *db.Tx) error {
+	return s.export(ctx, "", f, take, func(tx *db.Tx) error {
 		details := exportDetails(f, format)
 		details["actor"] = "cli"
 		return audit.Append(tx, audit.Event{Type: audit.DataExport, Success: true, Details: details})
@@ -65,6 +94,9 @@ func exportDetails(f audit.Filter, format string) audit.Details {
 			details[name] = value
 		}
 	}
+	if f.Success != nil {
+		details["filter_success"] = *f.Success
+	}
 	if !f.Since.IsZero() {
 		details["since"] = audit.Time(f.Since)
 	}
@@ -74,7 +106,7 @@ func exportDetails(f audit.Filter, format string) audit.Details {
 	return details
 }
 
-func (s *Service) export(ctx context.Context, f audit.Filter, take func([]audit.Record) error, begin func(*db.Tx) error) error {
+func (s *Service) export(ctx context.Context, userID string, f audit.Filter, take func([]audit.Record) error, begin func(*db.Tx) error) error {
 	if f.Email != "" {
 		canonical, err := user.CanonicalEmail(f.Email)
 		if err != nil {
@@ -85,12 +117,11 @@ func (s *Service) export(ctx context.Context, f audit.Filter, take func([]audit.
 	if err := f.Validate(); err != nil {
 		return err
 	}
-	select {
-	case s.exporting <- struct{}{}:
-		defer func() { <-s.exporting }()
-	default:
-		return secerr.Busy("Others are exporting the log right now. Try again in a minute.", time.Minute, nil)
+	leave, err := s.exports.enter(userID)
+	if err != nil {
+		return err
 	}
+	defer leave()
 	newest, err := audit.Newest(s.db.Read(ctx))
 	if err != nil {
 		return err
@@ -100,7 +131,9 @@ func (s *Service) export(ctx context.Context, f audit.Filter, take func([]audit.
 	}
 	f.Before, f.OldestFirst, f.Limit = newest+1, true, exportBatch
 	for {
-		events, _, err := s.listOrSearch(ctx, f)
+		// Not as a search of the page: the slots of exports bound it, and its reader
+		// waits as long as it takes.
+		events, _, err := audit.List(s.db.Read(ctx), f)
 		if err != nil {
 			return err
 		}

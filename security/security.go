@@ -64,7 +64,7 @@ type Service struct {
 	log       *slog.Logger
 
 	searching chan struct{} // a slot for each search under way
-	exporting chan struct{} // a slot for each export under way
+	exports   exports
 
 	mailer Mailer
 	mailed chan struct{} // something was put in the outbox
@@ -113,7 +113,7 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 	s := &Service{
 		db: store, keys: keys, keyFile: keyFile, hasher: password.NewHasher(o.Hashing), publicURL: o.PublicURL,
 		tokens: token.NewIssuer(keys, o.PublicURL.String(), o.Now),
-		now:    o.Now, rand: o.Rand, log: o.Log, searching: make(chan struct{}, searchSlots), exporting: make(chan struct{}, exportSlots),
+		now:    o.Now, rand: o.Rand, log: o.Log, searching: make(chan struct{}, searchSlots),
 		mailer: o.Mail, mailed: make(chan struct{}, 1),
 	}
 	s.memory.revoked, s.memory.generation = revocation.NewSet(), -1

@@ -48,12 +48,12 @@ func cell(s string) string {
 	return s
 }
 
-// visible replaces bytes that are no text, and control characters other than
-// TAB and line ends: a NUL ends a string for many a reader, which would then
+// visible replaces bytes that are no text, and what controls, formats or ends a
+// line, other than TAB, CR and LF: a NUL ends a string for many a reader, which would then
 // miss the rest of the line.
 func visible(s string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) && r != '\t' && r != '\n' && r != '\r' {
+		if unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) && r != '\t' && r != '\n' && r != '\r' {
 			return '\uFFFD'
 		}
 		return r
