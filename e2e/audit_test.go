@@ -97,6 +97,7 @@ func (p *person) filters() {
 
 	p.visit("/audit?ip=192.0.2.1", 200)
 	p.inspect("audit-nothing-matches")
+	p.follow(`main a[href="/ip-blocks?about=192.0.2.1"]`, 200)
 	for _, wrong := range []struct{ name, text string }{{"ip", "localhost"}, {"since", "yesterday"}} {
 		p.visit("/audit", 200)
 		p.fill(wrong.name, wrong.text)

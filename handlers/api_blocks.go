@@ -70,15 +70,7 @@ func (s *Server) apiBlockIP(c echo.Context) error {
 // apiListBlocks lists the blocks in force, the newest first:
 // GET /admin/blocked-ips.
 func (s *Server) apiListBlocks(c echo.Context) error {
-	values, err := queryParams(c, "limit", "cursor")
-	if err != nil {
-		return err
-	}
-	limit, err := parseLimit(values.Get("limit"))
-	if err != nil {
-		return err
-	}
-	before, err := decodeIDCursor(values.Get("cursor"))
+	_, before, limit, err := listParams(c)
 	if err != nil {
 		return err
 	}

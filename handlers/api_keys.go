@@ -60,15 +60,7 @@ func (s *Server) apiCreateKey(c echo.Context) error {
 
 // apiListKeys lists keys, newest first: GET /api-keys.
 func (s *Server) apiListKeys(c echo.Context) error {
-	values, err := queryParams(c, "user_id", "limit", "cursor")
-	if err != nil {
-		return err
-	}
-	limit, err := parseLimit(values.Get("limit"))
-	if err != nil {
-		return err
-	}
-	before, err := decodeIDCursor(values.Get("cursor"))
+	values, before, limit, err := listParams(c, "user_id")
 	if err != nil {
 		return err
 	}

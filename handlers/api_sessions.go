@@ -22,15 +22,7 @@ type sessionJSON struct {
 
 // apiListSessions lists live sessions, the newest first: GET /sessions.
 func (s *Server) apiListSessions(c echo.Context) error {
-	values, err := queryParams(c, "user_id", "limit", "cursor")
-	if err != nil {
-		return err
-	}
-	limit, err := parseLimit(values.Get("limit"))
-	if err != nil {
-		return err
-	}
-	before, err := decodeIDCursor(values.Get("cursor"))
+	values, before, limit, err := listParams(c, "user_id")
 	if err != nil {
 		return err
 	}

@@ -25,15 +25,7 @@ func showUser(u user.User) userJSON {
 
 // apiListUsers lists the users, oldest first: GET /users.
 func (s *Server) apiListUsers(c echo.Context) error {
-	values, err := queryParams(c, "email", "limit", "cursor")
-	if err != nil {
-		return err
-	}
-	limit, err := parseLimit(values.Get("limit"))
-	if err != nil {
-		return err
-	}
-	after, err := decodeIDCursor(values.Get("cursor"))
+	values, after, limit, err := listParams(c, "email")
 	if err != nil {
 		return err
 	}

@@ -3,10 +3,12 @@ package handlers
 import (
 	"encoding/base64"
 	"encoding/binary"
+	"net/url"
 	"strconv"
 	"strings"
 
 	"github.com/gofrs/uuid/v5"
+	"github.com/labstack/echo/v4"
 
 	"patronus.internal/dashboard/security/secerr"
 )
@@ -92,4 +94,17 @@ func parseLimit(value string) (int, error) {
 		return 0, secerr.New(secerr.BadRequest, `The query parameter "limit" must be a whole number from 1 to 500.`)
 	}
 	return int(limit), nil
+}
+
+// listParams reads what a list by id is asked for: the page, and the filters
+// that it has.
+func listParams(c echo.Context, filters ...string) (values url.Values, cursor string, limit int, err error) {
+	if values, err = queryParams(c, append(filters, "limit", "cursor")...); err != nil {
+		return nil, "", 0, err
+	}
+	if limit, err = parseLimit(values.Get("limit")); err != nil {
+		return nil, "", 0, err
+	}
+	cursor, err = decodeIDCursor(values.Get("cursor"))
+	return values, cursor, limit, err
 }

@@ -70,12 +70,7 @@ func (s *Server) exportEvents(c echo.Context) error {
 			begin()
 		}
 		extend()
-		for _, e := range events {
-			if left = writer.Write(e); left != nil {
-				return left
-			}
-		}
-		if left = writer.Flush(); left == nil {
+		if left = export.WriteBatch(writer, events); left == nil {
 			response.Flush()
 		}
 		return left

@@ -10,6 +10,7 @@ import (
 
 	"patronus.internal/dashboard/security/audit"
 	"patronus.internal/dashboard/security/export"
+	"patronus.internal/dashboard/security/rbac"
 	"patronus.internal/dashboard/security/user"
 	"patronus.internal/dashboard/views"
 )
@@ -33,6 +34,7 @@ func (s *Server) pageAudit(c echo.Context) error {
 	}
 	filter, err := s.eventFilter(values)
 	if err == nil {
+		props.ExplainURL = explainURL(c, filter.IP)
 		var events []audit.Record
 		var next int64
 		props.Live, err = s.liveLog(c, values, filter)
@@ -93,6 +95,14 @@ func (s *Server) liveLog(c echo.Context, values url.Values, f audit.Filter) (*vi
 	return &l, nil
 }
 
+// explainURL leads to the explanation of an address, for who may read it.
+func explainURL(c echo.Context, ip string) string {
+	if ip == "" || caller(c).Reach(rbac.IPBlocksRead) != rbac.All {
+		return ""
+	}
+	return pageURL("/ip-blocks", url.Values{}, "about", ip)
+}
+
 func auditFilter(values url.Values) views.AuditFilter {
 	return views.AuditFilter{EventType: values.Get("event_type"), Severity: values.Get("severity"), Success: values.Get("success"),
 		Email: values.Get("email"), IP: values.Get("ip"), Since: values.Get("since"), Until: values.Get("until"), Search: values.Get("q"),
@@ -127,8 +137,12 @@ func (s *Server) pageAuditEvent(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	explain := ""
+	if !e.Success {
+		explain = explainURL(c, e.Actor.IPAddress)
+	}
 	return s.render(c, http.StatusOK, views.AuditEvent(views.AuditEventProps{
-		Page: s.page(c, "Event", views.MenuAudit), Event: eventRows([]audit.Record{e})[0], UserID: e.Actor.UserID,
+		Page: s.page(c, "Event", views.MenuAudit), ExplainURL: explain, Event: eventRows([]audit.Record{e})[0], UserID: e.Actor.UserID,
 		UserAgent: e.Actor.UserAgent, SessionID: e.Actor.SessionID, APIKeyID: e.Actor.APIKeyID, Details: details}))
 }
 

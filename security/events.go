@@ -19,26 +19,41 @@ import (
 // own events sees no others. A filter that cannot be is
 // secerr.ValidationFailed.
 func (s *Service) Events(ctx context.Context, c Caller, f audit.Filter) ([]audit.Record, int64, error) {
-	if f.Email != "" {
-		canonical, err := user.CanonicalEmail(f.Email)
-		if err != nil {
-			return nil, 0, err
-		}
-		f.Email = canonical
-	}
-	if err := f.Validate(); err != nil {
+	f, err := checked(f)
+	if err != nil {
 		return nil, 0, err
 	}
-	if c.Reach(rbac.AuditRead) != rbac.All {
-		if f.UserID != "" && f.UserID != c.User.ID {
-			return nil, 0, nil
-		}
-		f.UserID = c.User.ID
-	}
-	if f.Text == "" {
+	f, some := withinReach(c, f)
+	switch {
+	case !some:
+		return nil, 0, nil
+	case f.Text == "":
 		return audit.List(s.db.Read(ctx), f)
 	}
 	return s.searchEvents(ctx, f)
+}
+
+// checked is a filter as the log can apply it, or secerr.ValidationFailed.
+func checked(f audit.Filter) (audit.Filter, error) {
+	if f.Email != "" {
+		canonical, err := user.CanonicalEmail(f.Email)
+		if err != nil {
+			return f, err
+		}
+		f.Email = canonical
+	}
+	return f, f.Validate()
+}
+
+// withinReach narrows a filter to what the caller may read, and reports whether
+// that can be anything.
+func withinReach(c Caller, f audit.Filter) (narrowed audit.Filter, some bool) {
+	if c.Reach(rbac.AuditRead) == rbac.All {
+		return f, true
+	}
+	some = f.UserID == "" || f.UserID == c.User.ID
+	f.UserID = c.User.ID
+	return f, some
 }
 
 // A search reads text and not an index, so it is bounded: a second one waits,

@@ -7,9 +7,7 @@ import (
 
 	"patronus.internal/dashboard/security/audit"
 	"patronus.internal/dashboard/security/db"
-	"patronus.internal/dashboard/security/rbac"
 	"patronus.internal/dashboard/security/secerr"
-	"patronus.internal/dashboard/security/user"
 )
 
 const (
@@ -56,34 +54,41 @@ func (e *exports) enter(userID string) (leave func(), err error) {
 // exports run, or one of the caller's, it is secerr.Unavailable.
 func (s *Service) Export(ctx context.Context, c Caller, f audit.Filter, format string, take func([]audit.Record) error) error {
 	details := exportDetails(f, format)
-	if c.Reach(rbac.AuditRead) != rbac.All {
-		if f.UserID != "" && f.UserID != c.User.ID {
-			f.UserID = "-" // of others there is nothing
-		} else {
-			f.UserID = c.User.ID
-		}
-	}
-	return s.export(ctx, c.User.ID, f, func(events []audit.Record) error {
-		// A long export ends with the session or key that it is for.
-		if err := still(s.db.Read(ctx), s.now(), c); err != nil {
-			return err
-		}
-		return take(events)
-	}, func(tx *db.Tx) error {
+	f, some := withinReach(c, f)
+	f, leave, err := s.beginExport(ctx, c.User.ID, f, func(tx *db.Tx) error {
 		if err := still(tx, tx.Now(), c); err != nil {
 			return err
 		}
 		return record(tx, c, audit.DataExport, details)
 	})
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if !some {
+		return nil
+	}
+	return s.handOver(ctx, f, func(events []audit.Record) error {
+		// A long export ends with the session or key that it is for.
+		if err := still(s.db.Read(ctx), s.now(), c); err != nil {
+			return err
+		}
+		return take(events)
+	})
 }
 
 // ExportForHost is Export as a command of the host: of everybody's events.
 func (s *Service) ExportForHost(ctx context.Context, f audit.Filter, format string, take func([]audit.Record) error) error {
-	return s.export(ctx, "", f, take, func(tx *db.Tx) error {
+	f, leave, err := s.beginExport(ctx, "", f, func(tx *db.Tx) error {
 		details := exportDetails(f, format)
 		details["actor"] = "cli"
 		return audit.Append(tx, audit.Event{Type: audit.DataExport, Success: true, Details: details})
 	})
+	if err != nil {
+		return err
+	}
+	defer leave()
+	return s.handOver(ctx, f, take)
 }
 
 func exportDetails(f audit.Filter, format string) audit.Details {
@@ -106,43 +111,43 @@ func exportDetails(f audit.Filter, format string) audit.Details {
 	return details
 }
 
-func (s *Service) export(ctx context.Context, userID string, f audit.Filter, take func([]audit.Record) error, begin func(*db.Tx) error) error {
-	if f.Email != "" {
-		canonical, err := user.CanonicalEmail(f.Email)
-		if err != nil {
-			return err
-		}
-		f.Email = canonical
+// beginExport checks the filter, takes a place, and records the export. It
+// returns the filter of the events up to now.
+func (s *Service) beginExport(ctx context.Context, userID string, f audit.Filter, record func(*db.Tx) error) (of audit.Filter, leave func(), err error) {
+	if f, err = checked(f); err != nil {
+		return f, nil, err
 	}
-	if err := f.Validate(); err != nil {
-		return err
+	if leave, err = s.exports.enter(userID); err != nil {
+		return f, nil, err
 	}
-	leave, err := s.exports.enter(userID)
-	if err != nil {
-		return err
-	}
-	defer leave()
 	newest, err := audit.Newest(s.db.Read(ctx))
-	if err != nil {
-		return err
+	if err == nil {
+		err = s.commit(ctx, record)
 	}
-	if err := s.commit(ctx, begin); err != nil {
-		return err
+	if err != nil {
+		leave()
+		return f, nil, err
 	}
 	f.Before, f.OldestFirst, f.Limit = newest+1, true, exportBatch
+	return f, leave, nil
+}
+
+// handOver reads in batches. They are not searches of the page: the places of
+// exports bound them, and who waits for one waits as long as it takes.
+func (s *Service) handOver(ctx context.Context, f audit.Filter, take func([]audit.Record) error) error {
 	for {
-		// Not as a search of the page: the slots of exports bound it, and its reader
-		// waits as long as it takes.
-		events, _, err := audit.List(s.db.Read(ctx), f)
+		events, next, err := audit.List(s.db.Read(ctx), f)
 		if err != nil {
 			return err
 		}
-		if len(events) == 0 {
+		if len(events) > 0 {
+			if err := take(events); err != nil {
+				return err
+			}
+		}
+		if next == 0 {
 			return nil
 		}
-		if err := take(events); err != nil {
-			return err
-		}
-		f.After = events[len(events)-1].Seq
+		f.After = next
 	}
 }

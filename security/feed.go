@@ -86,14 +86,11 @@ func (s *Service) Follow(ctx context.Context, again func(context.Context) (Calle
 		if err != nil {
 			return err
 		}
-		own := ""
-		switch who.Reach(rbac.AuditRead) {
-		case rbac.None:
+		if who.Reach(rbac.AuditRead) == rbac.None {
 			return secerr.New(secerr.Forbidden, "You may not read the log any more.")
-		case rbac.Own:
-			own = who.User.ID
 		}
-		events, err := audit.After(s.db.Read(ctx), after, own, feedBatch)
+		f, _ := withinReach(who, audit.Filter{After: after, OldestFirst: true, Limit: feedBatch})
+		events, more, err := audit.List(s.db.Read(ctx), f)
 		if err != nil {
 			return err
 		}
@@ -103,7 +100,7 @@ func (s *Service) Follow(ctx context.Context, again func(context.Context) (Calle
 			}
 			after = e.Seq
 		}
-		if len(events) == feedBatch {
+		if more > 0 {
 			continue
 		}
 		select {

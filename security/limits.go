@@ -60,22 +60,20 @@ func (s *Service) LimitUnauthenticated(ctx context.Context, req Request) (rateli
 
 // LimitCaller counts a request by whom it is of: the key, or the person.
 func (s *Service) LimitCaller(ctx context.Context, c Caller) (ratelimit.Decision, error) {
-	d := ratelimit.Decision{}
-	if c.Key != nil {
-		d = s.limits.key.CheckKey(c.Key.ID)
-	} else {
-		d = s.limits.authenticated.CheckUser(c.User.ID)
-	}
-	return d, s.tooMany(ctx, d, c.actor(), c.Request.Route)
+	return s.countCaller(ctx, c, s.limits.key, s.limits.authenticated)
 }
 
 // LimitWebSocket counts the opening of a live connection by whom it is of.
 func (s *Service) LimitWebSocket(ctx context.Context, c Caller) (ratelimit.Decision, error) {
-	d := ratelimit.Decision{}
+	return s.countCaller(ctx, c, s.limits.webSocket, s.limits.webSocket)
+}
+
+func (s *Service) countCaller(ctx context.Context, c Caller, keys, people *ratelimit.Limiter) (ratelimit.Decision, error) {
+	var d ratelimit.Decision
 	if c.Key != nil {
-		d = s.limits.webSocket.CheckKey(c.Key.ID)
+		d = keys.CheckKey(c.Key.ID)
 	} else {
-		d = s.limits.webSocket.CheckUser(c.User.ID)
+		d = people.CheckUser(c.User.ID)
 	}
 	return d, s.tooMany(ctx, d, c.actor(), c.Request.Route)
 }

@@ -162,7 +162,7 @@ func (s *Service) ForgetAddress(ctx context.Context, c Caller, about string) err
 		return secerr.Invalid("about", "Give an address.")
 	}
 	err = s.change(ctx, c, func(tx *db.Tx) error {
-		return record(tx, c, audit.IPUnblock, audit.Details{"network": ip.String(), "limits": "forgotten"})
+		return record(tx, c, audit.IPUnblock, audit.Details{"target_network": ip.String(), "limits": "forgotten"})
 	})
 	if err != nil {
 		return err

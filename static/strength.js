@@ -86,7 +86,7 @@ let library
 function load() {
   library ??= new Promise(resolve => {
     const script = document.createElement('script')
-    script.src = box.dataset.library
+    script.src = box.dataset.estimator
     script.onload = () => resolve(window.zxcvbn)
     script.onerror = () => {
       script.remove()

@@ -237,6 +237,7 @@ type AuditProps struct {
 	ExportFormats []string
 	Events        []EventRow // newest first
 	OlderURL      string     // the next page with the same filters; empty on the last one
+	ExplainURL    string     // why the address of the filter is or was turned away; empty without one
 	NewestURL     string     // the first page with the same filters; empty when this is it
 	Live          *LiveLog   // nil where new events cannot be shown as they happen
 }
@@ -278,12 +279,13 @@ type EventRow struct {
 // AuditEventProps is everything about one event.
 type AuditEventProps struct {
 	Page
-	Event     EventRow
-	UserID    string
-	UserAgent string
-	SessionID string
-	APIKeyID  string
-	Details   []KeyValue
+	ExplainURL string // why its address was turned away; empty where it was not
+	Event      EventRow
+	UserID     string
+	UserAgent  string
+	SessionID  string
+	APIKeyID   string
+	Details    []KeyValue
 }
 
 // KeyValue is one row of an event's details.

@@ -40,12 +40,7 @@ func (cmd *auditExportCmd) Run(ctx context.Context, settings *Settings, std stre
 		out := bufio.NewWriter(std.out)
 		writer := export.NewWriter(format, out, export.Product{Version: version})
 		err := service.ExportForHost(ctx, audit.Filter{Since: since, Until: until}, cmd.Format, func(events []audit.Record) error {
-			for _, e := range events {
-				if err := writer.Write(e); err != nil {
-					return err
-				}
-			}
-			return writer.Flush()
+			return export.WriteBatch(writer, events)
 		})
 		if err != nil {
 			return err

@@ -108,29 +108,6 @@ func List(r db.Reader, f Filter) (events []Record, next int64, err error) {
 	return events, next, nil
 }
 
-// After returns the events behind a sequence number, oldest first, limit at
-// most: everybody's, or those of one user.
-func After(r db.Reader, seq int64, userID string, limit int) ([]Record, error) {
-	query, args := "SELECT "+columns+" FROM audit_events WHERE seq > $1 ORDER BY seq LIMIT $2", []any{seq, limit}
-	if userID != "" {
-		query, args = "SELECT "+columns+" FROM audit_events WHERE seq > $1 AND user_id = $2 ORDER BY seq LIMIT $3", []any{seq, userID, limit}
-	}
-	rows, err := r.Query(query, args...)
-	if err != nil {
-		return nil, fmt.Errorf("audit: after: %w", err)
-	}
-	defer rows.Close()
-	var events []Record
-	for rows.Next() {
-		event, err := scan(rows)
-		if err != nil {
-			return nil, fmt.Errorf("audit: after: %w", err)
-		}
-		events = append(events, event)
-	}
-	return events, rows.Err()
-}
-
 // Newest returns the sequence number of the newest event, 0 when there is none.
 func Newest(r db.Reader) (int64, error) {
 	var seq int64

@@ -86,6 +86,16 @@ type Writer interface {
 	Close() error
 }
 
+// WriteBatch writes events and hands them on.
+func WriteBatch(w Writer, events []audit.Record) error {
+	for _, e := range events {
+		if err := w.Write(e); err != nil {
+			return err
+		}
+	}
+	return w.Flush()
+}
+
 // NewWriter returns a Writer that has not written anything yet. The format is
 // one that ParseFormat returned; any other is a mistake of the program.
 func NewWriter(f Format, w io.Writer, p Product) Writer {

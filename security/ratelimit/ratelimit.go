@@ -28,9 +28,10 @@ const shardCount = 64
 // Options are what a Limiter takes from outside.
 type Options struct {
 	// Now is the clock. Its monotonic reading is used when there is one, and is
-	// all that is read when Now is nil, at half the price of time.Now. A clock that is set back forgives nothing; a key that was
-	// seen may have to wait as if its bucket were empty, Window/MaxRequests until
-	// its next request and never longer. One set forward refills, as time does.
+	// all that is read when Now is nil, at half the price of time.Now. A clock
+	// that is set back forgives nothing; a key that was seen may have to wait as
+	// if its bucket were empty, Window/MaxRequests until its next request and never
+	// longer. One set forward refills, as time does.
 	Now func() time.Time
 	// MaxKeys is how many keys are kept, DefaultMaxKeys when 0; it is rounded up
 	// to a multiple of 64, and the keys are spread over 64 parts by their hash,
