@@ -29,6 +29,10 @@ func (p *person) readsAuditLog(s *server) {
 	if n := len(p.eventIDs()); n == 0 {
 		p.t.Error("no event has the request of the one that led here")
 	}
+	p.visit("/audit?success=false", 200)
+	p.follow(`main a[href^="/audit/"]`, 200)
+	p.inspect("audit-event-refused")
+	p.follow(`main a[href^="/ip-blocks?about="]`, 200)
 	p.visit("/audit/999999999", 404)
 	p.exports()
 }
