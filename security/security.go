@@ -54,6 +54,7 @@ type Options struct {
 // for concurrent use.
 type Service struct {
 	db        *db.DB
+	tree      *audit.Tree
 	keys      *keyring.Ring
 	keyFile   string
 	tokens    *token.Issuer
@@ -102,16 +103,20 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 	if err := keysBelong(database, keyFile); err != nil {
 		return nil, err
 	}
-	keys, err := keyring.Load(keyFile, keyring.Options{Keep: token.MaxLifetime, Now: o.Now, Rand: o.Rand})
+	keys, err := keyring.Load(keyFile, keyring.Options{Keep: token.MaxLifetime, AuditName: auditName(o.PublicURL), Now: o.Now, Rand: o.Rand})
 	if err != nil {
 		return nil, err
 	}
-	store, err := db.Open(ctx, db.Options{Path: database, Now: o.Now, Rand: o.Rand, Log: o.Log})
+	tree, err := audit.NewTree(keys.AuditSigner(), keys.AuditVerifierKey(), o.Log)
+	if err != nil {
+		return nil, err
+	}
+	store, err := db.Open(ctx, db.Options{Path: database, Now: o.Now, Rand: o.Rand, Log: o.Log, BeforeCommit: tree.Grow})
 	if err != nil {
 		return nil, err
 	}
 	s := &Service{
-		db: store, keys: keys, keyFile: keyFile, hasher: password.NewHasher(o.Hashing), publicURL: o.PublicURL,
+		db: store, tree: tree, keys: keys, keyFile: keyFile, hasher: password.NewHasher(o.Hashing), publicURL: o.PublicURL,
 		tokens: token.NewIssuer(keys, o.PublicURL.String(), o.Now),
 		now:    o.Now, rand: o.Rand, log: o.Log, searching: make(chan struct{}, searchSlots),
 		mailer: o.Mail, mailed: make(chan struct{}, 1),
@@ -124,7 +129,11 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 		s.proxies = append(s.proxies, proxy.Masked())
 	}
 	s.limits = newLimits(policy.Default().RateLimits, o.Now)
-	if err := s.fresh(ctx); err != nil {
+	err = s.beginTree(ctx)
+	if err == nil {
+		err = s.fresh(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
 	return s, nil

@@ -4,10 +4,9 @@
 package audit
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -109,51 +108,66 @@ const (
 	maxDetails   = 8 << 10
 )
 
-// Append writes the event in the transaction tx, at its Tx.Now, and gives it
-// the next sequence number. Sequence numbers have no gaps: one that is rolled
-// back is given again. The error is that of the storage, or says that the
-// details could not be encoded or exceed 8 KiB; the caller returns it, so
-// that nothing happens that was not recorded.
+// Append writes the event in the transaction tx, at its Tx.Now cut to
+// milliseconds, and gives it the next sequence number. Sequence numbers have no
+// gaps: one that is rolled back is given again. The error is that of the storage,
+// or says that the details could not be encoded or exceed 8 KiB; the caller
+// returns it, so that nothing happens that was not recorded.
 func Append(tx *db.Tx, e Event) error {
 	if e.Severity == "" {
 		e.Severity = severity(e.Type, e.Success)
 	}
-	if e.Details == nil {
-		e.Details = Details{}
-	}
-	details, err := encode(e.Details)
-	if err != nil {
+	r := row{timeUS: db.Micros(tx.Now().Truncate(time.Millisecond)), kind: string(e.Type), severity: string(e.Severity), success: e.Success,
+		userID: e.Actor.UserID, email: clean(e.Actor.Email, maxEmail), ip: e.Actor.IPAddress, agent: UserAgent(e.Actor.UserAgent),
+		sessionID: e.Actor.SessionID, keyID: e.Actor.APIKeyID, requestID: e.Actor.RequestID}
+	var err error
+	if r.details, r.personal, err = split(e.Details); err != nil {
 		return fmt.Errorf("audit: encode the details of %s: %w", e.Type, err)
 	}
-	if len(details) > maxDetails {
-		return fmt.Errorf("audit: the details of %s take %d bytes, more than %d", e.Type, len(details), maxDetails)
+	if n := len(r.details) + len(r.personal); n > maxDetails {
+		return fmt.Errorf("audit: the details of %s take %d bytes, more than %d", e.Type, n, maxDetails)
 	}
-	_, err = tx.Exec(`
-		INSERT INTO audit_events (seq, time_us, event_type, severity, success, user_id, email,
-			ip_address, user_agent, session_id, api_key_id, request_id, details)
-		SELECT COALESCE(MAX(seq), 0) + 1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12
-		FROM audit_events`,
-		db.Micros(tx.Now()), string(e.Type), string(e.Severity), boolInt(e.Success),
-		orNull(e.Actor.UserID), orNull(clean(e.Actor.Email, maxEmail)), orNull(e.Actor.IPAddress),
-		orNull(UserAgent(e.Actor.UserAgent)), orNull(e.Actor.SessionID),
-		orNull(e.Actor.APIKeyID), orNull(e.Actor.RequestID), string(details))
+	if err := r.draw(tx); err != nil {
+		return err
+	}
+	// The tree counts too, so that no number is given twice when events at the
+	// end were deleted outside of this program.
+	err = tx.QueryRow(`
+		INSERT INTO audit_events (seq, time_us, event_type, severity, success, user_id, email, ip_address,
+			user_agent, session_id, api_key_id, request_id, details, personal_details, actor_seal, details_seal)
+		SELECT COALESCE(MAX(seq), 0) + 1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15
+		FROM (SELECT MAX(seq) AS seq FROM audit_events UNION ALL SELECT size FROM audit_head) AS taken
+		RETURNING seq`,
+		r.timeUS, r.kind, r.severity, boolInt(r.success), orNull(r.userID), orNull(r.email), orNull(r.ip), orNull(r.agent),
+		orNull(r.sessionID), orNull(r.keyID), orNull(r.requestID), r.details, orNull(r.personal), r.actorSeal.column(), r.detailsSeal.column()).Scan(&r.seq)
 	if err != nil {
 		return fmt.Errorf("audit: append %s: %w", e.Type, err)
+	}
+	tx.Stage(appended{seq: r.seq, leaf: r.leaf(), hour: hourOf(r.timeUS), kind: r.kind, severity: r.severity, success: r.success})
+	return nil
+}
+
+// draw gives the personal fields their salts.
+func (r *row) draw(tx *db.Tx) error {
+	var salts [2 * saltLength]byte
+	if err := tx.Random(salts[:]); err != nil {
+		return fmt.Errorf("audit: draw a salt: %w", err)
+	}
+	if r.email != "" || r.ip != "" || r.agent != "" {
+		r.actorSeal = salts[:saltLength]
+	}
+	if r.personal != "" {
+		r.detailsSeal = salts[saltLength:]
 	}
 	return nil
 }
 
-// encode writes details as plain JSON. The default would write &, < and > as
-// escapes, under which nobody would find them again; pages escape what they
-// show.
-func encode(d Details) ([]byte, error) {
-	var text bytes.Buffer
-	encoder := json.NewEncoder(&text)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(d); err != nil {
-		return nil, err
+// column is the seal as it is stored.
+func (s seal) column() any {
+	if s == nil {
+		return nil
 	}
-	return bytes.TrimSuffix(text.Bytes(), []byte("\n")), nil
+	return []byte(s)
 }
 
 // severity is the contract's table.

@@ -23,6 +23,9 @@ type Record struct {
 	Success  bool
 	Actor    Actor
 	Details  json.RawMessage // a JSON object
+	ErasedBy int64           // the event that recorded that personal fields were erased; 0 if none are
+
+	row row
 }
 
 // Filter narrows a list. Zero fields do not narrow.
@@ -71,7 +74,7 @@ func (f Filter) Validate() error {
 }
 
 const columns = `seq, time_us, event_type, severity, success, user_id, email, ip_address,
-	user_agent, session_id, api_key_id, request_id, details`
+	user_agent, session_id, api_key_id, request_id, details, personal_details, actor_seal, details_seal, erased_by`
 
 // List returns the newest events that match, newest first, Limit at most, and
 // the sequence number to pass as Before for the ones that follow (0 at the
@@ -178,7 +181,7 @@ func (f Filter) where() (string, []any) {
 	}
 	if f.Text != "" {
 		add(`(LOWER(COALESCE(email, '')) LIKE ? ESCAPE '\' OR LOWER(COALESCE(ip_address, '')) LIKE ? ESCAPE '\'
-			OR LOWER(details) LIKE ? ESCAPE '\' OR LOWER(COALESCE(request_id, '')) LIKE ? ESCAPE '\')`, likePattern(f.Text))
+			OR LOWER(details) LIKE ? ESCAPE '\' OR LOWER(COALESCE(personal_details, '')) LIKE ? ESCAPE '\' OR LOWER(COALESCE(request_id, '')) LIKE ? ESCAPE '\')`, likePattern(f.Text))
 	}
 	if f.Before > 0 {
 		add("seq < ?", f.Before)
@@ -205,24 +208,33 @@ func likePattern(text string) string {
 	return "%" + strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(lowered) + "%"
 }
 
-func scan(row interface{ Scan(...any) error }) (Record, error) {
-	var (
-		e                                      Record
-		timeUS                                 int64
-		success                                int
-		userID, email, ip, agent, session, key sql.NullString
-		request                                sql.NullString
-		details                                string
-	)
-	err := row.Scan(&e.Seq, &timeUS, &e.Type, &e.Severity, &success, &userID, &email, &ip,
-		&agent, &session, &key, &request, &details)
+func scan(rows interface{ Scan(...any) error }) (Record, error) {
+	r, err := scanRow(rows)
 	if err != nil {
 		return Record{}, err
 	}
-	e.Time = db.FromMicros(timeUS)
-	e.Success = success == 1
-	e.Actor = Actor{UserID: userID.String, Email: email.String, IPAddress: ip.String, UserAgent: agent.String,
-		SessionID: session.String, APIKeyID: key.String, RequestID: request.String}
-	e.Details = json.RawMessage(details)
-	return e, nil
+	return Record{Seq: r.seq, Time: db.FromMicros(r.timeUS), Type: Type(r.kind), Severity: Severity(r.severity), Success: r.success,
+		Actor: Actor{UserID: r.userID, Email: r.email, IPAddress: r.ip, UserAgent: r.agent,
+			SessionID: r.sessionID, APIKeyID: r.keyID, RequestID: r.requestID},
+		Details: join(r.details, r.personal), ErasedBy: r.erasedBy, row: r}, nil
+}
+
+func scanRow(from interface{ Scan(...any) error }) (row, error) {
+	var (
+		r                                                         row
+		success                                                   int
+		userID, email, ip, agent, session, key, request, personal sql.NullString
+		actorSeal, detailsSeal                                    []byte
+		erasedBy                                                  sql.NullInt64
+	)
+	err := from.Scan(&r.seq, &r.timeUS, &r.kind, &r.severity, &success, &userID, &email, &ip,
+		&agent, &session, &key, &request, &r.details, &personal, &actorSeal, &detailsSeal, &erasedBy)
+	if err != nil {
+		return row{}, err
+	}
+	r.success = success == 1
+	r.userID, r.email, r.ip, r.agent = userID.String, email.String, ip.String, agent.String
+	r.sessionID, r.keyID, r.requestID, r.personal = session.String, key.String, request.String, personal.String
+	r.actorSeal, r.detailsSeal, r.erasedBy = actorSeal, detailsSeal, erasedBy.Int64
+	return r, nil
 }

@@ -52,7 +52,9 @@ func (r Record) ValidDetails() json.RawMessage {
 }
 
 // Time is an instant as events have it: RFC 3339, UTC, milliseconds.
-func Time(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+func Time(t time.Time) string { return t.UTC().Format(timeForm) }
+
+const timeForm = "2006-01-02T15:04:05.000Z"
 
 func nullable(s string) *string {
 	if s == "" {

@@ -45,6 +45,11 @@ type Options struct {
 	BusyTimeout time.Duration    // default 5 s
 	QueueSize   int              // default 4096
 
+	// BeforeCommit runs once for each batch in which a change staged something,
+	// with what was staged, in order, inside the transaction. Its error undoes
+	// the whole batch.
+	BeforeCommit func(tx *Tx, staged []any) error
+
 	migrations fs.FS // default the embedded ones; tests bring their own
 }
 
@@ -84,7 +89,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	}
 	w := &writer{
 		handle: sql.OpenDB(connector{dsn: dsn(o), writer: true}),
-		now:    o.Now, ids: newIDSource(o.Rand), log: o.Log,
+		now:    o.Now, ids: newIDSource(o.Rand), log: o.Log, random: o.Rand, before: o.BeforeCommit,
 		queue: make(chan *job, o.QueueSize), ended: make(chan struct{}),
 	}
 	// The writer comes first and goes last: the read-only connections need the

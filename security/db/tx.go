@@ -34,6 +34,7 @@ type Tx struct {
 	over   bool
 	rows   context.Context // of what Query returns; made when it is first needed
 	cancel context.CancelFunc
+	staged []any
 }
 
 var (
@@ -50,6 +51,20 @@ func (t *Tx) Now() time.Time { return t.now }
 // process sort in the order in which they were made as long as its clock does
 // not go back.
 func (t *Tx) NewID() (string, error) { return t.writer.ids.next(t.now) }
+
+// Stage hands value to the step before the commit, if the change is kept: what
+// an undone change staged is forgotten with it. It runs on the closure's
+// goroutine.
+func (t *Tx) Stage(value any) { t.staged = append(t.staged, value) }
+
+// Staged is what was staged so far.
+func (t *Tx) Staged() []any { return t.staged }
+
+// Random fills b with random bytes.
+func (t *Tx) Random(b []byte) error {
+	_, err := io.ReadFull(t.writer.random, b)
+	return err
+}
 
 // Exec runs a statement that returns no rows.
 func (t *Tx) Exec(query string, args ...any) (sql.Result, error) {

@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"runtime"
 	"runtime/debug"
@@ -44,6 +45,8 @@ type writer struct {
 	now    func() time.Time
 	ids    *idSource
 	log    *slog.Logger
+	random io.Reader
+	before func(*Tx, []any) error // nil: nothing runs before a commit
 	queue  chan *job
 	ended  chan struct{}
 
@@ -168,13 +171,20 @@ func (w *writer) commit(batch []*job) {
 	}()
 	now := w.now().UTC().Truncate(time.Microsecond)
 	outcomes := make([]error, len(batch))
+	var staged []any
 	for i, j := range batch {
 		if !j.state.CompareAndSwap(queued, running) {
 			continue
 		}
-		var err error
-		if outcomes[i], err = w.savepoint(j, now); err != nil {
+		outcome, did, err := w.savepoint(j, now)
+		if err != nil {
 			broken = err
+			return
+		}
+		outcomes[i], staged = outcome, append(staged, did...)
+	}
+	if w.before != nil && len(staged) > 0 {
+		if broken = w.beforeCommit(staged, now); broken != nil {
 			return
 		}
 	}
@@ -199,11 +209,22 @@ func (w *writer) begin() error {
 	return w.exec("BEGIN IMMEDIATE")
 }
 
-// savepoint runs one closure. broken tells that the transaction as a whole
-// cannot go on.
-func (w *writer) savepoint(j *job, now time.Time) (outcome, broken error) {
+// beforeCommit runs the step that completes what the batch did. Its failure is
+// everybody's: none of them may be on disk without it.
+func (w *writer) beforeCommit(staged []any, now time.Time) error {
+	tx := &Tx{writer: w, now: now}
+	err := w.call(tx, func(tx *Tx) error { return w.before(tx, staged) })
+	if failure := w.engine.settle(); failure != nil {
+		return failure
+	}
+	return err
+}
+
+// savepoint runs one closure and returns what it staged. broken tells that the
+// transaction as a whole cannot go on.
+func (w *writer) savepoint(j *job, now time.Time) (outcome error, staged []any, broken error) {
 	if err := w.exec("SAVEPOINT change"); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	tx := &Tx{writer: w, now: now}
 	outcome = w.call(tx, j.change)
@@ -216,13 +237,14 @@ func (w *writer) savepoint(j *job, now time.Time) (outcome, broken error) {
 	// no savepoint to go back to or to release, and the batch is broken.
 	if outcome != nil {
 		if err := w.exec("ROLLBACK TO change"); err != nil {
-			return nil, errors.Join(outcome, err)
+			return nil, nil, errors.Join(outcome, err)
 		}
+		tx.staged = nil
 	}
 	if err := w.exec("RELEASE change"); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return outcome, nil
+	return outcome, tx.staged, nil
 }
 
 // call turns a panic of the closure into its error.

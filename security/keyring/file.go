@@ -26,8 +26,12 @@ type Options struct {
 	// Keep is how long a retired signing key still checks tokens: as long as
 	// the longest of them may be good.
 	Keep time.Duration
-	Now  func() time.Time // default time.Now
-	Rand io.Reader        // default crypto/rand
+	// AuditName is the name of the audit log in its signed heads, of which the
+	// key is made once; it is a URL without its scheme, as C2SP tlog-checkpoint
+	// asks, and says nothing about a key that is there.
+	AuditName string
+	Now       func() time.Time // default time.Now
+	Rand      io.Reader        // default crypto/rand
 }
 
 // Load reads keys.json, or makes it with fresh keys and mode 0600 when there is
@@ -47,10 +51,20 @@ func Load(path string, o Options) (*Ring, error) {
 		}
 		parsed, info, err = readKeys(path)
 	}
+	if err == nil && parsed.AuditKey == "" { // written by a version without one
+		if err = addAuditKey(path, o); err != nil {
+			return nil, fmt.Errorf("the key of the audit log cannot be stored in %s: %w", path, err)
+		}
+		parsed, info, err = readKeys(path)
+	}
 	if err != nil {
 		return nil, err
 	}
-	return &Ring{path: path, random: o.Rand, now: o.Now, keep: o.Keep, state: &state{contents: parsed, file: info}}, nil
+	signer, verifierKey, err := parseAuditKey(parsed.AuditKey)
+	if err != nil {
+		return nil, err // it was parsed once, so never
+	}
+	return &Ring{path: path, random: o.Rand, now: o.Now, keep: o.Keep, signer: signer, verifierKey: verifierKey, state: &state{contents: parsed, file: info}}, nil
 }
 
 // Reload reads the file again if it is another than the one that was read, and
@@ -146,6 +160,11 @@ func parse(data []byte) (contents, error) {
 	if len(c.MACKey) != keyLength {
 		return contents{}, errors.New("the MAC key does not have 256 bits")
 	}
+	if c.AuditKey != "" {
+		if _, _, err := parseAuditKey(c.AuditKey); err != nil {
+			return contents{}, err
+		}
+	}
 	return c, nil
 }
 
@@ -209,11 +228,16 @@ func generate(o Options) (contents, error) {
 		random = random[n:]
 		return taken
 	}
+	auditKey, err := newAuditKey(o)
+	if err != nil {
+		return contents{}, err
+	}
 	now := o.Now().UTC().Truncate(time.Second)
 	return contents{
 		Version:        fileVersion,
 		SigningKeys:    []signingKey{{KID: hex.EncodeToString(take(idLength / 2)), Algorithm: "HS256", Secret: take(keyLength), CreatedAt: now}},
 		EncryptionKeys: []encryptionKey{{ID: hex.EncodeToString(take(idLength / 2)), Secret: take(keyLength), CreatedAt: now}},
 		MACKey:         take(keyLength),
+		AuditKey:       auditKey,
 	}, nil
 }

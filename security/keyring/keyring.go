@@ -14,6 +14,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"golang.org/x/mod/sumdb/note"
 )
 
 // keyLength is 256 bits for every key: HS256 (RFC 7518 §3.2), AES-256 and
@@ -40,6 +42,9 @@ type contents struct {
 	SigningKeys    []signingKey    `json:"signing_keys"`
 	EncryptionKeys []encryptionKey `json:"encryption_keys"`
 	MACKey         []byte          `json:"mac_key"`
+	// AuditKey signs the heads of the audit log: Ed25519, in the form of
+	// golang.org/x/mod/sumdb/note, with the name of the log in it.
+	AuditKey string `json:"audit_key,omitzero"`
 }
 
 // Ring is the keys in memory. It never prints them and is safe for concurrent
@@ -49,6 +54,10 @@ type Ring struct {
 	random io.Reader
 	now    func() time.Time
 	keep   time.Duration
+	// The audit key stays the same for the whole life of a log, so it is not
+	// read again.
+	signer      note.Signer
+	verifierKey string
 	// In an unexported field of another struct package fmt calls no method but
 	// looks inside: there it finds an address.
 	state *state
@@ -83,6 +92,12 @@ func (r *Ring) SigningKey(kid string) (key []byte, known bool) {
 	}
 	return nil, false
 }
+
+// AuditSigner signs heads of the audit log, as C2SP tlog-checkpoint has it.
+func (r *Ring) AuditSigner() note.Signer { return r.signer }
+
+// AuditVerifierKey is the public half, in the form that verifiers take.
+func (r *Ring) AuditVerifierKey() string { return r.verifierKey }
 
 // newestSigning is nil when all keys are retired.
 func (c contents) newestSigning() *signingKey {

@@ -105,7 +105,8 @@ func NewestEvent(path string) (event []byte, err error) {
 	var kind, severity, details string
 	var success bool
 	var userID, email, ip, session, key sql.NullString
-	err = db.QueryRow(`SELECT event_type, severity, success, user_id, email, ip_address, session_id, api_key_id, details
+	err = db.QueryRow(`SELECT event_type, severity, success, user_id, email, ip_address, session_id, api_key_id,
+		json_patch(details, COALESCE(personal_details, '{}'))
 		FROM audit_events ORDER BY seq DESC LIMIT 1`).Scan(&kind, &severity, &success, &userID, &email, &ip, &session, &key, &details)
 	if err != nil {
 		return nil, err
