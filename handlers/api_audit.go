@@ -60,11 +60,19 @@ func (s *Server) apiGetEvent(c echo.Context) error {
 }
 
 func (s *Server) eventByParam(c echo.Context) (audit.Record, error) {
-	seq, err := strconv.ParseInt(c.Param("id"), 10, 64)
-	if err != nil || seq < 1 {
-		return audit.Record{}, secerr.Wrap(secerr.NotFound, "There is no such event.", err)
+	seq, err := eventNumber(c)
+	if err != nil {
+		return audit.Record{}, err
 	}
 	return s.service.Event(c.Request().Context(), caller(c), seq)
+}
+
+func eventNumber(c echo.Context) (int64, error) {
+	seq, err := strconv.ParseInt(c.Param("id"), 10, 64)
+	if err != nil || seq < 1 {
+		return 0, secerr.Wrap(secerr.NotFound, "There is no such event.", err)
+	}
+	return seq, nil
 }
 
 // eventFilter reads the filters of the log, for the API and the page alike. It

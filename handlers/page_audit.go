@@ -129,7 +129,15 @@ func pageURL(path string, values url.Values, name, value string) string {
 
 // pageAuditEvent shows everything about one event.
 func (s *Server) pageAuditEvent(c echo.Context) error {
+	values, err := queryParams(c, "verify")
+	if err != nil {
+		return err
+	}
 	e, err := s.eventByParam(c)
+	if err != nil {
+		return err
+	}
+	proof, err := s.eventProof(c, values)
 	if err != nil {
 		return err
 	}
@@ -143,7 +151,7 @@ func (s *Server) pageAuditEvent(c echo.Context) error {
 	}
 	return s.render(c, http.StatusOK, views.AuditEvent(views.AuditEventProps{
 		Page: s.page(c, "Event", views.MenuAudit), ExplainURL: explain, Event: eventRows([]audit.Record{e})[0], UserID: e.Actor.UserID,
-		UserAgent: e.Actor.UserAgent, SessionID: e.Actor.SessionID, APIKeyID: e.Actor.APIKeyID, Details: details}))
+		UserAgent: e.Actor.UserAgent, SessionID: e.Actor.SessionID, APIKeyID: e.Actor.APIKeyID, Details: details, Proof: proof}))
 }
 
 // detailRows lists the members of a JSON object in the order in which they are

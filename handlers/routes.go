@@ -77,7 +77,9 @@ func (s *Server) api() []route {
 
 		{get, "/api/v1/audit", permitted, rbac.AuditRead, limitAuthenticated, false, s.apiListEvents},
 		{get, "/api/v1/audit/export", permitted, rbac.AuditRead, limitAuthenticated, false, s.exportEvents},
+		{get, "/api/v1/audit/checkpoint", permitted, rbac.AuditRead, limitAuthenticated, false, s.apiCheckpoint},
 		{get, "/api/v1/audit/:id", permitted, rbac.AuditRead, limitAuthenticated, false, s.apiGetEvent},
+		{get, "/api/v1/audit/:id/proof", permitted, rbac.AuditRead, limitAuthenticated, false, s.proofOfEvent},
 		{get, "/api/v1/admin/audit/critical", permitted, rbac.AuditRead, limitAuthenticated, false, s.apiCriticalEvents},
 		{post, "/api/v1/admin/revoke-all-tokens", permitted, rbac.SessionsWrite, limitAuthenticated, false, s.apiRevokeAllTokens},
 		{post, "/api/v1/admin/force-mfa-reenroll", permitted, rbac.UsersWrite, limitAuthenticated, false, s.apiForceReenrollment},
@@ -125,6 +127,7 @@ func (s *Server) pages() []route {
 		{get, "/audit", permitted, rbac.AuditRead, limitAuthenticated, false, s.pageAudit},
 		{get, "/audit/export", permitted, rbac.AuditRead, limitAuthenticated, false, s.exportEvents},
 		{get, "/audit/:id", permitted, rbac.AuditRead, limitAuthenticated, false, s.pageAuditEvent},
+		{get, proofPath, permitted, rbac.AuditRead, limitAuthenticated, false, s.proofOfEvent},
 		{get, "/api-keys", person, "", limitAuthenticated, false, s.pageAPIKeys},
 		{post, "/api-keys", person, "", limitAuthenticated, false, s.submitCreateKey},
 		{post, "/api-keys/:id/revoke", person, "", limitAuthenticated, false, s.submitRevokeKey},

@@ -68,7 +68,7 @@ func (s *Service) Export(ctx context.Context, c Caller, f audit.Filter, format s
 	if !some {
 		return nil
 	}
-	return s.handOver(ctx, f, func(events []audit.Record) error {
+	return s.handOver(ctx, f, format, func(events []audit.Record) error {
 		// A long export ends with the session or key that it is for.
 		if err := still(s.db.Read(ctx), s.now(), c); err != nil {
 			return err
@@ -88,7 +88,7 @@ func (s *Service) ExportForHost(ctx context.Context, f audit.Filter, format stri
 		return err
 	}
 	defer leave()
-	return s.handOver(ctx, f, take)
+	return s.handOver(ctx, f, format, take)
 }
 
 func exportDetails(f audit.Filter, format string) audit.Details {
@@ -132,13 +132,30 @@ func (s *Service) beginExport(ctx context.Context, userID string, f audit.Filter
 	return f, leave, nil
 }
 
+// verifiable is the format in which events take along what proves them.
+const verifiable = "ndjson"
+
 // handOver reads in batches. They are not searches of the page: the places of
 // exports bound them, and who waits for one waits as long as it takes.
-func (s *Service) handOver(ctx context.Context, f audit.Filter, take func([]audit.Record) error) error {
+func (s *Service) handOver(ctx context.Context, f audit.Filter, format string, take func([]audit.Record) error) error {
+	r := s.db.Read(ctx)
+	var sealer *audit.Sealer
+	if format == verifiable {
+		var err error
+		if sealer, err = audit.NewSealer(r); err != nil {
+			return err
+		}
+	}
 	for {
-		events, next, err := audit.List(s.db.Read(ctx), f)
+		events, next, err := audit.List(r, f)
 		if err != nil {
 			return err
+		}
+		if sealer != nil {
+			events, err = sealer.Seal(r, events, next == 0)
+			if err != nil {
+				return err
+			}
 		}
 		if len(events) > 0 {
 			if err := take(events); err != nil {

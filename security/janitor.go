@@ -29,6 +29,9 @@ func (s *Service) Maintain(ctx context.Context) {
 			s.memory.revoked.Prune(s.now())
 			s.limits.sweep()
 			s.reloadKeys(ctx)
+			if err := s.keepCheckpoint(ctx, false); err != nil && ctx.Err() == nil {
+				s.log.ErrorContext(ctx, "a checkpoint of the audit log could not be kept", "error", err)
+			}
 			if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
 				s.log.ErrorContext(ctx, "expired rows could not be removed", "error", err)
 			}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"patronus.internal/dashboard/security/audit"
+	"patronus.internal/dashboard/security/db"
 )
 
 // auditName is the name of the log in its signed heads: where it can be read,
@@ -30,4 +31,28 @@ func (s *Service) beginTree(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// AuditKey is the public key of the log, in the form that `audit verify` and other
+// verifiers of signed notes take.
+func (s *Service) AuditKey() string { return s.keys.AuditVerifierKey() }
+
+// Checkpoint is the newest signed head of the log (C2SP tlog-checkpoint). There is
+// always one.
+func (s *Service) Checkpoint(ctx context.Context) (string, error) {
+	return audit.Head(s.db.Read(ctx))
+}
+
+// Proof proves one event against the newest head. It returns secerr.NotFound as
+// Event does.
+func (s *Service) Proof(ctx context.Context, c Caller, seq int64) (audit.Proof, error) {
+	if _, err := s.Event(ctx, c, seq); err != nil {
+		return audit.Proof{}, err
+	}
+	var proof audit.Proof
+	err := s.db.Snapshot(ctx, func(r db.Reader) (err error) {
+		proof, err = audit.Prove(r, s.tree.Verifier(), seq)
+		return err
+	})
+	return proof, err
 }

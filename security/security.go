@@ -57,6 +57,8 @@ type Service struct {
 	tree      *audit.Tree
 	keys      *keyring.Ring
 	keyFile   string
+	witness   string      // the file of a kept head of the log
+	serving   atomic.Bool // as a server, and not as a command of the host
 	tokens    *token.Issuer
 	hasher    *password.Hasher
 	publicURL *url.URL
@@ -116,7 +118,7 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{
-		db: store, tree: tree, keys: keys, keyFile: keyFile, hasher: password.NewHasher(o.Hashing), publicURL: o.PublicURL,
+		db: store, tree: tree, keys: keys, keyFile: keyFile, witness: WitnessPath(o.DataDir), hasher: password.NewHasher(o.Hashing), publicURL: o.PublicURL,
 		tokens: token.NewIssuer(keys, o.PublicURL.String(), o.Now),
 		now:    o.Now, rand: o.Rand, log: o.Log, searching: make(chan struct{}, searchSlots),
 		mailer: o.Mail, mailed: make(chan struct{}, 1),
@@ -139,14 +141,24 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 	return s, nil
 }
 
-// Close writes what was counted and not yet recorded, lets the writer finish
-// what it has accepted, and closes the database.
+// Close writes what was counted and not yet recorded, keeps the last head of the
+// log of a server, lets the writer finish what it has accepted, and closes the
+// database.
 func (s *Service) Close(ctx context.Context) error {
-	return errors.Join(s.writeTally(ctx, s.now().Add(seenInterval)), s.db.Close())
+	err := s.writeTally(ctx, s.now().Add(seenInterval))
+	if s.serving.Load() {
+		err = errors.Join(err, s.keepCheckpoint(ctx, true))
+	}
+	return errors.Join(err, s.db.Close())
 }
 
-// Started records that a server began to serve.
+// Started records that a server began to serve, after a look at whether the log is
+// the one that the last server left.
 func (s *Service) Started(ctx context.Context, version string) error {
+	if err := s.checkWitness(ctx); err != nil {
+		return err
+	}
+	s.serving.Store(true)
 	return s.commit(ctx, func(tx *db.Tx) error {
 		return audit.Append(tx, audit.Event{Type: audit.SystemStart, Success: true, Details: audit.Details{"version": version}})
 	})

@@ -286,6 +286,7 @@ type AuditEventProps struct {
 	SessionID  string
 	APIKeyID   string
 	Details    []KeyValue
+	Proof      EventProof
 }
 
 // KeyValue is one row of an event's details.

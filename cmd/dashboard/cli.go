@@ -29,7 +29,7 @@ type cli struct {
 
 	Serve       serveCmd       `cmd:"" default:"1" help:"Start the server (what dashboard does without a command)."`
 	User        userCmd        `cmd:"" help:"Add, list and disable users."`
-	Audit       auditCmd       `cmd:"" help:"Export the log."`
+	Audit       auditCmd       `cmd:"" help:"Export and verify the log."`
 	Keys        keysCmd        `cmd:"" help:"Replace the key that signs access tokens."`
 	Healthcheck healthcheckCmd `cmd:"" help:"Ask the running server whether it is well; for container probes."`
 	Version     versionCmd     `cmd:"" help:"Print the version, the commit, the Go version and the database schema."`

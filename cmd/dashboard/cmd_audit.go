@@ -13,7 +13,9 @@ import (
 )
 
 type auditCmd struct {
-	Export auditExportCmd `cmd:"" help:"Write the events of the log to stdout, oldest first."`
+	Export    auditExportCmd    `cmd:"" help:"Write the events of the log to stdout, oldest first."`
+	Verify    auditVerifyCmd    `cmd:"" help:"Check that the log is complete and unaltered; name the first event that is not, and exit with 1."`
+	PublicKey auditPublicKeyCmd `cmd:"" help:"Print the public key of the log, for those who verify it elsewhere."`
 }
 
 type auditExportCmd struct {

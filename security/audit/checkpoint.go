@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/mod/sumdb/note"
 
@@ -98,4 +99,57 @@ func keep(tx *db.Tx, size int64, head string) error {
 		return fmt.Errorf("audit: keep a checkpoint: %w", err)
 	}
 	return nil
+}
+
+// Kept is a head that is kept to compare with.
+type Kept struct {
+	Size   int64
+	Signed string
+	MadeAt time.Time
+}
+
+// KeepHead keeps the head of now.
+func KeepHead(tx *db.Tx) (Kept, error) {
+	head, err := Head(tx)
+	if err != nil {
+		return Kept{}, err
+	}
+	c, err := parseCheckpoint(head)
+	if err != nil {
+		return Kept{}, fmt.Errorf("audit: the head of the log: %w", err)
+	}
+	return Kept{Size: c.Size, Signed: head, MadeAt: tx.Now()}, keep(tx, c.Size, head)
+}
+
+// LastKept is the newest head that is kept, zero when none is.
+func LastKept(r db.Reader) (Kept, error) {
+	kept, err := keptWhere(r, "ORDER BY size DESC LIMIT 1")
+	if err != nil || len(kept) == 0 {
+		return Kept{}, err
+	}
+	return kept[0], nil
+}
+
+func keptCheckpoints(r db.Reader) ([]Kept, error) { return keptWhere(r, "ORDER BY size") }
+
+func keptWhere(r db.Reader, clause string, args ...any) ([]Kept, error) {
+	rows, err := r.Query("SELECT size, checkpoint, made_at_us FROM audit_checkpoints "+clause, args...)
+	if err != nil {
+		return nil, fmt.Errorf("audit: kept checkpoints: %w", err)
+	}
+	defer rows.Close()
+	var kept []Kept
+	for rows.Next() {
+		var k Kept
+		var madeAt int64
+		if err := rows.Scan(&k.Size, &k.Signed, &madeAt); err != nil {
+			return nil, fmt.Errorf("audit: kept checkpoints: %w", err)
+		}
+		k.MadeAt = db.FromMicros(madeAt)
+		kept = append(kept, k)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("audit: kept checkpoints: %w", err)
+	}
+	return kept, nil
 }

@@ -25,6 +25,10 @@ type Record struct {
 	Details  json.RawMessage // a JSON object
 	ErasedBy int64           // the event that recorded that personal fields were erased; 0 if none are
 
+	// Integrity is what proves the event outside of the log; an export that can be
+	// verified has it.
+	Integrity *Integrity
+
 	row row
 }
 

@@ -35,6 +35,9 @@ func NewTree(signer note.Signer, verifierKey string, log *slog.Logger) (*Tree, e
 	return &Tree{signer: signer, verifier: verifier, log: log}, nil
 }
 
+// Verifier checks what the tree's key has signed.
+func (t *Tree) Verifier() note.Verifier { return t.verifier }
+
 // appended is what the tree and the counts have to know of a new event.
 type appended struct {
 	seq, hour      int64
@@ -106,15 +109,32 @@ func (t *Tree) load(r db.Reader) (head string, edge *merkle.Edge, err error) {
 
 // readTile reads the first width hashes of a tile.
 func readTile(r db.Reader, level int, n int64, width int) ([]byte, error) {
-	var hashes []byte
-	err := r.QueryRow("SELECT hashes FROM audit_tiles WHERE level = $1 AND tile = $2", level, n).Scan(&hashes)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return nil, fmt.Errorf("audit: tile %d of level %d: %w", n, level, err)
+	hashes, err := tileBytes(r, level, n)
+	if err != nil {
+		return nil, err
 	}
 	if want := width * len(merkle.Hash{}); len(hashes) >= want {
 		return hashes[:want], nil
 	}
 	return nil, &MissingTileError{Level: level, N: n}
+}
+
+// storedHashes reads a tile as far as it is there.
+func storedHashes(r db.Reader, level int, n int64) ([]merkle.Hash, error) {
+	hashes, err := tileBytes(r, level, n)
+	if err != nil {
+		return nil, err
+	}
+	return merkle.Split(hashes[:len(hashes)/len(merkle.Hash{})*len(merkle.Hash{})])
+}
+
+func tileBytes(r db.Reader, level int, n int64) ([]byte, error) {
+	var hashes []byte
+	err := r.QueryRow("SELECT hashes FROM audit_tiles WHERE level = $1 AND tile = $2", level, n).Scan(&hashes)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return nil, fmt.Errorf("audit: tile %d of level %d: %w", n, level, err)
+	}
+	return hashes, nil
 }
 
 // MissingTileError says that stored hashes of the tree are gone.

@@ -22,6 +22,8 @@ type View struct {
 	APIKeyID  *string         `json:"api_key_id"`
 	RequestID *string         `json:"request_id"`
 	Details   json.RawMessage `json:"details"`
+
+	Integrity *Integrity `json:"integrity,omitempty"`
 }
 
 // View returns the event as it leaves the program.
@@ -29,7 +31,7 @@ func (r Record) View() View {
 	return View{ID: r.Seq, Time: Time(r.Time), EventType: r.Type, Severity: r.Severity, Success: r.Success,
 		UserID: nullable(r.Actor.UserID), Email: nullable(r.Actor.Email), IPAddress: nullable(r.Actor.IPAddress),
 		UserAgent: nullable(r.Actor.UserAgent), SessionID: nullable(r.Actor.SessionID), APIKeyID: nullable(r.Actor.APIKeyID),
-		RequestID: nullable(r.Actor.RequestID), Details: r.ValidDetails()}
+		RequestID: nullable(r.Actor.RequestID), Details: r.ValidDetails(), Integrity: r.Integrity}
 }
 
 // ValidDetails returns the details as valid JSON. What is stored is an object;

@@ -105,7 +105,7 @@ func NewWriter(f Format, w io.Writer, p Product) Writer {
 		s.encode = jsonEncoder(&s.event, func(e audit.Record) any { return e.View() })
 		s.head, s.between, s.tail = "[", ",", "]\n"
 	case NDJSON:
-		s.encode = jsonEncoder(&s.event, func(e audit.Record) any { return e.View() })
+		s.encode = plainEncoder(&s.event)
 	case CSV:
 		s.encode = csvEncoder(&s.event)
 		s.head = csvHead
@@ -214,6 +214,28 @@ func (s *stream) fail(err error) error {
 func jsonEncoder(to *bytes.Buffer, show func(audit.Record) any) func(audit.Record) error {
 	encoder := json.NewEncoder(to)
 	return func(e audit.Record) error { return encoder.Encode(show(e)) }
+}
+
+// plainEncoder is jsonEncoder without the escapes of HTML: the details stand in a
+// line byte for byte as the leaf of the event has them. The line separators of
+// Unicode are escaped in any text that this program wrote, and here in what another
+// put into the log.
+func plainEncoder(to *bytes.Buffer) func(audit.Record) error {
+	encoder := json.NewEncoder(to)
+	encoder.SetEscapeHTML(false)
+	return func(e audit.Record) error {
+		begin := to.Len()
+		if err := encoder.Encode(e.View()); err != nil {
+			return err
+		}
+		line := to.Bytes()[begin:]
+		if bytes.Contains(line, []byte("\u2028")) || bytes.Contains(line, []byte("\u2029")) {
+			escaped := strings.NewReplacer("\u2028", `\u2028`, "\u2029", `\u2029`).Replace(string(line))
+			to.Truncate(begin)
+			to.WriteString(escaped)
+		}
+		return nil
+	}
 }
 
 // facts is what CEF and OCSF have places of their own for among the details.

@@ -85,3 +85,17 @@ func addAuditKey(path string, o Options) (err error) {
 	}
 	return syncFolder(filepath.Dir(path))
 }
+
+// AuditVerifierKey reads the public key of the audit log from a file of keys, and
+// changes nothing.
+func AuditVerifierKey(path string) (string, error) {
+	parsed, _, err := readKeys(path)
+	if err != nil {
+		return "", err
+	}
+	if parsed.AuditKey == "" {
+		return "", fmt.Errorf("the keys in %s are of a version whose log was not signed. Start the server once", path)
+	}
+	_, verifierKey, err := parseAuditKey(parsed.AuditKey)
+	return verifierKey, err
+}

@@ -1,0 +1,45 @@
+package audit
+
+import (
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"patronus.internal/dashboard/security/db"
+)
+
+// PrunedTo is the number up to which retention may have removed events, as the
+// newest event that records it says; 0 when it removed none.
+func PrunedTo(r db.Reader) (int64, error) {
+	var text string
+	err := r.QueryRow("SELECT details FROM audit_events WHERE event_type = $1 ORDER BY seq DESC LIMIT 1", string(AuditPrune)).Scan(&text)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("audit: what was pruned: %w", err)
+	}
+	var details struct {
+		To int64 `json:"to"`
+	}
+	if err := json.Unmarshal([]byte(text), &details); err != nil {
+		return 0, fmt.Errorf("audit: what was pruned: %w", err)
+	}
+	return details.To, nil
+}
+
+// extent is which events there are.
+type extent struct {
+	first, newest int64 // 0 when there are none
+	events        int64
+}
+
+func extentOf(r db.Reader) (extent, error) {
+	var e extent
+	err := r.QueryRow("SELECT COALESCE(MIN(seq), 0), COALESCE(MAX(seq), 0), COUNT(*) FROM audit_events").Scan(&e.first, &e.newest, &e.events)
+	if err != nil {
+		return extent{}, fmt.Errorf("audit: extent: %w", err)
+	}
+	return e, nil
+}

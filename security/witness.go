@@ -1,0 +1,107 @@
+package security
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"patronus.internal/dashboard/security/audit"
+	"patronus.internal/dashboard/security/db"
+)
+
+// witnessFile is a copy of a kept head beside the database. Who can write to the
+// database and to nothing else cannot make the log shorter unnoticed.
+const witnessFile = "audit-checkpoint"
+
+// A head is kept when that many events came, or that much time passed, since the
+// last one; and when a server stops.
+const (
+	checkpointEvents = 10_000
+	checkpointAge    = 5 * time.Minute
+)
+
+// WitnessPath is where the copy of a kept head is in a data folder.
+func WitnessPath(dataDir string) string { return filepath.Join(dataDir, witnessFile) }
+
+// keepCheckpoint stores the head of the log among those to compare with, if it is
+// due or wanted now, and puts copies outside of the database: into the program's
+// own log and a file beside it.
+func (s *Service) keepCheckpoint(ctx context.Context, wanted bool) error {
+	now := s.now()
+	last, err := audit.LastKept(s.db.Read(ctx))
+	if err != nil {
+		return err
+	}
+	size, err := audit.Newest(s.db.Read(ctx))
+	if err != nil || size <= last.Size {
+		return err
+	}
+	if !wanted && size-last.Size < checkpointEvents && now.Sub(last.MadeAt) < checkpointAge {
+		return nil
+	}
+	var kept audit.Kept
+	if err := s.db.Write(ctx, func(tx *db.Tx) (err error) {
+		kept, err = audit.KeepHead(tx)
+		return err
+	}); err != nil {
+		return err
+	}
+	s.log.InfoContext(ctx, "a checkpoint of the audit log", "events", kept.Size, "checkpoint", kept.Signed)
+	s.feed.wake()
+	return replaceFile(s.witness, kept.Signed)
+}
+
+// replaceFile writes a file whole or not at all.
+func replaceFile(path, text string) (err error) {
+	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // mode 0600
+	if err != nil {
+		return fmt.Errorf("a checkpoint cannot be put beside the database: %w", err)
+	}
+	_, err = file.WriteString(text)
+	if err = errors.Join(err, file.Sync(), file.Close()); err == nil {
+		err = os.Rename(file.Name(), path)
+	}
+	if err != nil {
+		return fmt.Errorf("a checkpoint cannot be put beside the database: %w", errors.Join(err, os.Remove(file.Name())))
+	}
+	return nil
+}
+
+// checkWitness holds the log against the head beside it. A log that is not an
+// extension of it was altered, or is an older copy: that is recorded, and the head
+// that shows it moves aside.
+func (s *Service) checkWitness(ctx context.Context) error {
+	older, err := os.ReadFile(s.witness)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("the checkpoint beside the database cannot be read: %w", err)
+	}
+	var wrong error
+	err = s.db.Snapshot(ctx, func(r db.Reader) error {
+		wrong = audit.CheckExtends(r, s.tree.Verifier(), string(older))
+		return nil
+	})
+	if err != nil || wrong == nil {
+		return err
+	}
+	if _, bad := errors.AsType[*audit.Finding](wrong); !bad {
+		return wrong
+	}
+	aside := s.witness + ".conflict-" + s.now().UTC().Format("20060102-150405")
+	s.log.ErrorContext(ctx, "the audit log is not the one that its checkpoint was made of; `dashboard audit verify --checkpoint` names the first event that is not as it was",
+		"found", wrong, "checkpoint", aside)
+	err = s.commit(ctx, func(tx *db.Tx) error {
+		return audit.Append(tx, audit.Event{Type: audit.SuspiciousActivity, Details: audit.Details{
+			"reasons": []string{"audit_log_altered"}, "found": "log_does_not_extend_its_checkpoint"}})
+	})
+	if err != nil {
+		return err
+	}
+	return os.Rename(s.witness, aside)
+}
