@@ -155,7 +155,7 @@ func (s *Service) Close(ctx context.Context) error {
 // Started records that a server began to serve, after a look at whether the log is
 // the one that the last server left.
 func (s *Service) Started(ctx context.Context, version string) error {
-	if err := s.checkWitness(ctx); err != nil {
+	if err := s.checkLog(ctx); err != nil {
 		return err
 	}
 	s.serving.Store(true)

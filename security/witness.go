@@ -71,10 +71,23 @@ func replaceFile(path, text string) (err error) {
 	return nil
 }
 
-// checkWitness holds the log against the head beside it. A log that is not an
-// extension of it was altered, or is an older copy: that is recorded, and the head
-// that shows it moves aside.
-func (s *Service) checkWitness(ctx context.Context) error {
+// checkLog looks at the end of the log, and holds it against the head beside the
+// database. A log that is not as it was left was altered, or is an older copy: that
+// is recorded, and a head that shows it moves aside.
+func (s *Service) checkLog(ctx context.Context) error {
+	var wrong error
+	err := s.db.Snapshot(ctx, func(r db.Reader) error {
+		wrong = audit.VerifyEnd(r, s.tree.Verifier())
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if wrong != nil {
+		if err := s.tellOfAlteration(ctx, wrong, "newest_events_changed"); err != nil {
+			return err
+		}
+	}
 	older, err := os.ReadFile(s.witness)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -82,7 +95,6 @@ func (s *Service) checkWitness(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("the checkpoint beside the database cannot be read: %w", err)
 	}
-	var wrong error
 	err = s.db.Snapshot(ctx, func(r db.Reader) error {
 		wrong = audit.CheckExtends(r, s.tree.Verifier(), string(older))
 		return nil
@@ -90,18 +102,21 @@ func (s *Service) checkWitness(ctx context.Context) error {
 	if err != nil || wrong == nil {
 		return err
 	}
-	if _, bad := errors.AsType[*audit.Finding](wrong); !bad {
-		return wrong
-	}
-	aside := s.witness + ".conflict-" + s.now().UTC().Format("20060102-150405")
-	s.log.ErrorContext(ctx, "the audit log is not the one that its checkpoint was made of; `dashboard audit verify --checkpoint` names the first event that is not as it was",
-		"found", wrong, "checkpoint", aside)
-	err = s.commit(ctx, func(tx *db.Tx) error {
-		return audit.Append(tx, audit.Event{Type: audit.SuspiciousActivity, Details: audit.Details{
-			"reasons": []string{"audit_log_altered"}, "found": "log_does_not_extend_its_checkpoint"}})
-	})
-	if err != nil {
+	if err := s.tellOfAlteration(ctx, wrong, "log_does_not_extend_its_checkpoint"); err != nil {
 		return err
 	}
-	return os.Rename(s.witness, aside)
+	return os.Rename(s.witness, s.witness+".conflict-"+s.now().UTC().Format("20060102-150405"))
+}
+
+// tellOfAlteration records what was found, or returns what is no finding.
+func (s *Service) tellOfAlteration(ctx context.Context, wrong error, found string) error {
+	finding, bad := errors.AsType[*audit.Finding](wrong)
+	if !bad {
+		return wrong
+	}
+	s.log.ErrorContext(ctx, "the audit log is not as it was written; `dashboard audit verify` names the first event", "found", finding)
+	return s.commit(ctx, func(tx *db.Tx) error {
+		return audit.Append(tx, audit.Event{Type: audit.SuspiciousActivity, Details: audit.Details{
+			"reasons": []string{"audit_log_altered"}, "found": found, "target_event": finding.Seq}})
+	})
 }

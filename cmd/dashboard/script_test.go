@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 // commands, beside those of testscript, are:
 //
 //	serve [FLAG...]       start the server on a free port and wait until it serves; sets $URL and $ADDRESS
-//	stop SIGNAL           send the server a signal and wait for its end; sets $CODE and $SETUP
+//	halt SIGNAL           send the server a signal and wait for its end; sets $CODE and $SETUP
 //	get STATUS PATH       ask the server
 //	post STATUS PATH JSON [BEARER]  send JSON to the server; the answer goes to stdout
 //	bearer STATUS PATH TOKEN        ask the server with a bearer
@@ -40,7 +40,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"serve": cmdServe, "stop": cmdStop, "get": cmdGet, "post": cmdPost, "bearer": cmdBearer, "smtp": cmdSMTP, "unlimited": cmdUnlimited, "mail": cmdMail, "saveout": cmdSaveOut, "inflight": cmdInFlight,
+			"serve": cmdServe, "halt": cmdHalt, "get": cmdGet, "post": cmdPost, "bearer": cmdBearer, "smtp": cmdSMTP, "unlimited": cmdUnlimited, "mail": cmdMail, "saveout": cmdSaveOut, "inflight": cmdInFlight,
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Values["server"] = new(server)
@@ -100,7 +100,7 @@ func cmdUnlimited(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Check(securitytest.Unlimited(ts.Getenv("PATRONUS_DATA_DIR")))
 }
 
-func cmdStop(ts *testscript.TestScript, _ bool, args []string) {
+func cmdHalt(ts *testscript.TestScript, _ bool, args []string) {
 	s := ts.Value("server").(*server)
 	ts.Check(s.command.Process.Signal(signals[args[0]]))
 	for s.lines.Scan() {

@@ -29,15 +29,13 @@ func PrunedTo(r db.Reader) (int64, error) {
 	return details.To, nil
 }
 
-// extent is which events there are.
-type extent struct {
-	first, newest int64 // 0 when there are none
-	events        int64
-}
+// extent is the first and the newest number, 0 when there are no events.
+type extent struct{ first, newest int64 }
 
 func extentOf(r db.Reader) (extent, error) {
 	var e extent
-	err := r.QueryRow("SELECT COALESCE(MIN(seq), 0), COALESCE(MAX(seq), 0), COUNT(*) FROM audit_events").Scan(&e.first, &e.newest, &e.events)
+	err := r.QueryRow(`SELECT COALESCE((SELECT MIN(seq) FROM audit_events), 0),
+		COALESCE((SELECT MAX(seq) FROM audit_events), 0)`).Scan(&e.first, &e.newest)
 	if err != nil {
 		return extent{}, fmt.Errorf("audit: extent: %w", err)
 	}

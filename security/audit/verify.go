@@ -28,7 +28,7 @@ type Report struct {
 	Events      int64 // present, each of which was checked
 	Pruned      int64 // gone by retention, their leaves are there
 	Erased      int64 // present, without some of their personal fields
-	Checkpoints int   // kept ones that match
+	Checkpoints int   // older ones, kept here and elsewhere, all of which match
 }
 
 // Witness is a head of this log that somebody kept elsewhere.
@@ -43,7 +43,11 @@ type Witness struct {
 // *Finding when the log is not as it was written, or one of the storage.
 func Verify(r db.Reader, verifier note.Verifier, witnesses ...Witness) (Report, error) {
 	v := &verification{r: r, verifier: verifier, edge: &merkle.Edge{}, erasures: map[int64]erasure{}}
-	if err := v.begin(witnesses); err != nil {
+	kept, err := keptCheckpoints(r)
+	if err != nil {
+		return v.report, err
+	}
+	if err := v.begin(kept, witnesses); err != nil {
 		return v.report, err
 	}
 	if err := v.through(); err != nil {
@@ -77,16 +81,13 @@ type verification struct {
 type expected struct {
 	Checkpoint
 	name string
-	kept bool
 }
 
+const signedHead = "the signed head"
+
 // begin reads the head, and the others that the log must match on the way to it.
-func (v *verification) begin(witnesses []Witness) error {
+func (v *verification) begin(kept []Kept, witnesses []Witness) error {
 	head, err := Head(v.r)
-	if err != nil {
-		return err
-	}
-	kept, err := keptCheckpoints(v.r)
 	if err != nil {
 		return err
 	}
@@ -102,18 +103,17 @@ func (v *verification) begin(witnesses []Witness) error {
 		if err != nil || c.Size != k.Size {
 			return &Finding{Seq: k.Size, Why: fmt.Sprintf("the checkpoint that is kept for it is not what the key of this log signed (%v)", err)}
 		}
-		v.heads = append(v.heads, expected{Checkpoint: c, name: "a kept checkpoint", kept: true})
+		v.heads = append(v.heads, expected{Checkpoint: c, name: "a kept checkpoint"})
 	}
 	slices.SortStableFunc(v.heads, bySize)
 	extent, err := extentOf(v.r)
 	if err != nil {
 		return err
 	}
-	v.report.Events = extent.events
 	if v.prunedTo, err = PrunedTo(v.r); err != nil {
 		return err
 	}
-	if extent.first < 1 && extent.events > 0 {
+	if extent.first < 1 && extent.newest != 0 {
 		return &Finding{Seq: extent.first, Why: "no event has a number like that: it was not written by this program"}
 	}
 	v.report.Head, err = openCheckpoint(head, v.verifier)
@@ -128,7 +128,7 @@ func (v *verification) begin(witnesses []Witness) error {
 		v.pending = &Finding{Seq: v.size + 1, Why: "it is behind the signed head of the log: it was not written by this program"}
 	}
 	if err == nil {
-		v.heads = append(v.heads, expected{Checkpoint: v.report.Head, name: "the signed head"})
+		v.heads = append(v.heads, expected{Checkpoint: v.report.Head, name: signedHead})
 		slices.SortStableFunc(v.heads, bySize)
 	}
 	return nil
@@ -188,6 +188,7 @@ func (v *verification) tile() error {
 				return err
 			}
 			rows = rows[1:]
+			v.report.Events++
 		} else {
 			v.report.Pruned++
 		}
@@ -208,7 +209,7 @@ func (v *verification) compare() error {
 			return &Finding{Seq: v.vouched + 1, Why: fmt.Sprintf("from here to %d the log is not the one that was signed: %s (%d events) does not match it", head.Size, head.name, head.Size)}
 		}
 		v.vouched = head.Size
-		if head.kept {
+		if head.name != signedHead {
 			v.report.Checkpoints++
 		}
 	}
@@ -294,4 +295,27 @@ func (r *row) target() string {
 		return ""
 	}
 	return details.UserID
+}
+
+// VerifyEnd checks the head and the newest events, those of one tile: what can be
+// looked at at each start. Its error is that of Verify.
+func VerifyEnd(r db.Reader, verifier note.Verifier) error {
+	v := &verification{r: r, verifier: verifier, edge: &merkle.Edge{}, erasures: map[int64]erasure{}}
+	if err := v.begin(nil, nil); err != nil {
+		return err
+	}
+	if v.pending != nil {
+		return v.pending
+	}
+	edge, err := merkle.LoadEdge((v.size-1)/merkle.Width*merkle.Width, func(level int, n int64, width int) ([]byte, error) {
+		return readTile(r, level, n, width)
+	})
+	if gone, ok := errors.AsType[*MissingTileError](err); ok {
+		return &Finding{Seq: 1, Why: gone.Error()}
+	}
+	if err != nil {
+		return err
+	}
+	v.edge, v.vouched = edge, edge.Size()
+	return v.through()
 }

@@ -1,0 +1,277 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"patronus.internal/dashboard/security/db"
+	"patronus.internal/dashboard/security/merkle"
+)
+
+// rewrite changes the events from a number on, and computes every hash anew, as
+// somebody would who knows the program and has no key.
+func rewrite(t *testing.T, d *db.DB, from int64) {
+	t.Helper()
+	err := d.Write(context.Background(), func(tx *db.Tx) error {
+		if _, err := tx.Exec("UPDATE audit_events SET user_id = 'somebody else' WHERE seq >= $1", from); err != nil {
+			return err
+		}
+		rows, err := rowsAfter(tx, 0, 10_000)
+		if err != nil {
+			return err
+		}
+		edge := &merkle.Edge{}
+		for _, r := range rows {
+			edge.Append(r.leaf())
+		}
+		for _, tile := range edge.Changed() {
+			if _, err := tx.Exec("UPDATE audit_tiles SET hashes = $1 WHERE level = $2 AND tile = $3", tile.Hashes, tile.Level, tile.N); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func keepHead(t *testing.T, d *db.DB) (kept Kept) {
+	t.Helper()
+	err := d.Write(context.Background(), func(tx *db.Tx) (err error) {
+		kept, err = KeepHead(tx)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kept
+}
+
+// TestWhatWasAlteredIsFound: each by the first number that nothing vouches for.
+func TestWhatWasAlteredIsFound(t *testing.T) {
+	for name, c := range map[string]struct {
+		alter func(*testing.T, *db.DB)
+		seq   int64
+	}{
+		"a rewritten tail":      {func(t *testing.T, d *db.DB) { rewrite(t, d, 350) }, 301},
+		"a rewritten middle":    {func(t *testing.T, d *db.DB) { rewrite(t, d, 120) }, 101},
+		"a head of another key": {func(t *testing.T, d *db.DB) { rewrite(t, d, 350); sign(t, d, newTree(t)) }, 301},
+		"no head":               {func(t *testing.T, d *db.DB) { do(t, d, "DELETE FROM audit_head") }, 301},
+		"no head, no checkpoints": {func(t *testing.T, d *db.DB) {
+			do(t, d, "DELETE FROM audit_head")
+			do(t, d, "DELETE FROM audit_checkpoints")
+		}, 1},
+		"an altered checkpoint": {func(t *testing.T, d *db.DB) {
+			do(t, d, "UPDATE audit_checkpoints SET checkpoint = replace(checkpoint, 'a', 'b') WHERE size = 300")
+		}, 300},
+		"a tile above": {func(t *testing.T, d *db.DB) {
+			do(t, d, "UPDATE audit_tiles SET hashes = zeroblob(length(hashes)) WHERE level = 1")
+		}, 1},
+		"a missing tile": {func(t *testing.T, d *db.DB) { do(t, d, "DELETE FROM audit_tiles WHERE level = 0 AND tile = 1") }, 257},
+		"a short tile": {func(t *testing.T, d *db.DB) {
+			do(t, d, "UPDATE audit_tiles SET hashes = substr(hashes, 1, 320) WHERE level = 0 AND tile = 1")
+		}, 267},
+		"a time": {func(t *testing.T, d *db.DB) { do(t, d, "UPDATE audit_events SET time_us = time_us + 1 WHERE seq = 5") }, 5},
+		"a salt": {func(t *testing.T, d *db.DB) {
+			do(t, d, "UPDATE audit_events SET actor_seal = zeroblob(16) WHERE seq = 5")
+		}, 5},
+		"an address": {func(t *testing.T, d *db.DB) {
+			do(t, d, "UPDATE audit_events SET ip_address = '192.0.2.9' WHERE seq = 5")
+		}, 5},
+		"an event below all":              {func(t *testing.T, d *db.DB) { do(t, d, "UPDATE audit_events SET seq = 0 WHERE seq = 5") }, 0},
+		"events that no retention pruned": {func(t *testing.T, d *db.DB) { do(t, d, "DELETE FROM audit_events WHERE seq < 50") }, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d, tree := grown(t)
+			for n := range 400 {
+				if err := write(t, d, signIn(n)); err != nil {
+					t.Fatal(err)
+				}
+				if n%100 == 99 && n < 399 {
+					keepHead(t, d)
+				}
+			}
+			if report, err := verify(t, d, tree); err != nil || report.Checkpoints != 3 {
+				t.Fatalf("%+v, %v", report, err)
+			}
+			c.alter(t, d)
+			_, err := verify(t, d, tree)
+			if found, ok := errors.AsType[*Finding](err); !ok || found.Seq != c.seq {
+				t.Errorf("found %v, want the first bad number to be %d", err, c.seq)
+			}
+		})
+	}
+}
+
+func do(t *testing.T, d *db.DB, statement string) {
+	t.Helper()
+	if err := change(d, statement); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// sign puts a head of another key over the tree as it is.
+func sign(t *testing.T, d *db.DB, with *Tree) {
+	t.Helper()
+	err := d.Write(context.Background(), func(tx *db.Tx) error {
+		_, edge, err := with.load(tx)
+		if err != nil {
+			return err
+		}
+		return with.store(tx, edge)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestTheNextEventTellsOfAnAlteration: a server that runs on a tree that was
+// rewritten says so in the log, once, and goes on.
+func TestTheNextEventTellsOfAnAlteration(t *testing.T) {
+	for name, alter := range map[string]func(*testing.T, *db.DB){
+		"rewritten":           func(t *testing.T, d *db.DB) { rewrite(t, d, 3) },
+		"signed by another":   func(t *testing.T, d *db.DB) { sign(t, d, newTree(t)) },
+		"an event put behind": func(t *testing.T, d *db.DB) { do(t, d, "UPDATE audit_events SET seq = 20 WHERE seq = 10") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			d, tree := grown(t)
+			for n := range 10 {
+				if err := write(t, d, signIn(n)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			alter(t, d)
+			for n := range 3 {
+				if err := write(t, d, signIn(n)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			alarms, _, err := List(d.Read(context.Background()), Filter{Type: SuspiciousActivity, Limit: 10})
+			if err != nil || len(alarms) != 1 || alarms[0].Severity != Critical || !strings.Contains(string(alarms[0].Details), "audit_log_altered") {
+				t.Errorf("%d alarms, %v", len(alarms), err)
+			}
+			_ = tree
+		})
+	}
+}
+
+// TestNothingIsWrittenWithoutATree: there is nothing to go on from.
+func TestNothingIsWrittenWithoutATree(t *testing.T) {
+	for _, statement := range []string{"DELETE FROM audit_head", "DELETE FROM audit_tiles"} {
+		d, _ := grown(t)
+		if err := write(t, d, signIn(1)); err != nil {
+			t.Fatal(err)
+		}
+		do(t, d, statement)
+		if err := write(t, d, signIn(2)); err == nil {
+			t.Errorf("after %q an event is written", statement)
+		}
+		if n := len(all(t, d)); n != 1 {
+			t.Errorf("after %q there are %d events", statement, n)
+		}
+	}
+}
+
+// exported is the log, or what a filter leaves of it, as lines.
+func exported(t *testing.T, d *db.DB, f Filter) []string {
+	t.Helper()
+	r := d.Read(context.Background())
+	sealer, err := NewSealer(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.OldestFirst, f.Limit = true, 7
+	var lines []string
+	for {
+		events, next, err := List(r, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if events, err = sealer.Seal(r, events, next == 0); err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range events {
+			line, err := encode(e.View())
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines = append(lines, string(line))
+		}
+		if next == 0 {
+			return lines
+		}
+		f.After = next
+	}
+}
+
+func verifyLines(tree *Tree, lines []string, witnesses ...Witness) (Report, error) {
+	return VerifyExport(strings.NewReader(strings.Join(lines, "\n")), tree.Verifier(), witnesses...)
+}
+
+// TestExportsAreVerified: whole ones and parts, each altered in every way.
+func TestExportsAreVerified(t *testing.T) {
+	d, tree := grown(t)
+	var older Kept
+	for n := range 600 {
+		if err := write(t, d, signIn(n)); err != nil {
+			t.Fatal(err)
+		}
+		if n == 301 {
+			older = keepHead(t, d)
+		}
+	}
+	whole := exported(t, d, Filter{})
+	report, err := verifyLines(tree, whole, Witness{"older", older.Signed})
+	if err != nil || report.Events != 600 || report.Head.Size != 600 || report.Checkpoints != 1 {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	success := true
+	part := exported(t, d, Filter{Success: &success})
+	if report, err := verifyLines(tree, part); err != nil || report.Events != 200 || report.Pruned != 398 {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	if _, err := verifyLines(tree, part, Witness{"older", older.Signed}); err == nil {
+		t.Error("a part is compared with a head in the middle of what it leaves out")
+	}
+	if _, err := verifyLines(newTree(t), whole); err == nil {
+		t.Error("another key verifies it")
+	}
+	for name, c := range map[string]struct {
+		alter func([]string) []string
+		seq   int64
+	}{
+		"a field":       {func(l []string) []string { l[9] = strings.Replace(l[9], `"info"`, `"critical"`, 1); return l }, 10},
+		"a detail":      {func(l []string) []string { l[9] = strings.Replace(l[9], "<browser>", "<other>", 1); return l }, 10},
+		"a line":        {func(l []string) []string { return append(l[:9], l[10:]...) }, 10},
+		"the first":     {func(l []string) []string { return l[1:] }, 1},
+		"the last":      {func(l []string) []string { return l[:599] }, 600},
+		"two lines":     {func(l []string) []string { l[9], l[10] = l[10], l[9]; return l }, 10},
+		"a line twice":  {func(l []string) []string { l[10] = l[9]; return l }, 10},
+		"no JSON":       {func(l []string) []string { l[9] = "{"; return l }, 10},
+		"one behind":    {func(l []string) []string { return append(l, l[9]) }, 10},
+		"another field": {func(l []string) []string { l[9] = strings.Replace(l[9], `"id"`, `"evil":1,"id"`, 1); return l }, 10},
+	} {
+		_, err := verifyLines(tree, c.alter(append([]string(nil), whole...)))
+		if found, ok := errors.AsType[*Finding](err); !ok || found.Seq != c.seq {
+			t.Errorf("%s: found %v, want %d", name, err, c.seq)
+		}
+	}
+	if _, err := verifyLines(tree, nil); err == nil {
+		t.Error("an empty file is verified")
+	}
+}
+
+func FuzzVerifyExport(f *testing.F) {
+	tree := newTree(f)
+	f.Add([]byte(`{"id":1,"time":"2026-01-02T03:04:05.000Z","event_type":"logout","severity":"info","success":true,"details":{},"integrity":{"leaf":"AA=="}}`))
+	f.Add([]byte("{\"id\":5,\"integrity\":{\"skipped\":[\"AA==\"]}}\n"))
+	f.Fuzz(func(t *testing.T, file []byte) {
+		if _, err := VerifyExport(bytes.NewReader(file), tree.Verifier()); err == nil {
+			t.Error("something that nobody signed is verified")
+		}
+	})
+}
