@@ -9,7 +9,6 @@ import (
 
 	"patronus.internal/dashboard/security"
 	"patronus.internal/dashboard/security/apikey"
-	"patronus.internal/dashboard/security/secerr"
 )
 
 // keyJSON is the contract's *key*, and the networks it is bound to. Enabled is
@@ -89,11 +88,11 @@ func (s *Server) apiRevokeKey(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	purge := values.Get("purge")
-	if purge != "" && purge != "true" && purge != "false" {
-		return secerr.New(secerr.BadRequest, "The parameter purge is true or false.")
+	purge, err := parseSwitch("purge", values.Get("purge"))
+	if err != nil {
+		return err
 	}
-	if err := s.service.RevokeKey(c.Request().Context(), caller(c), c.Param("id"), purge == "true"); err != nil {
+	if err := s.service.RevokeKey(c.Request().Context(), caller(c), c.Param("id"), purge); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)

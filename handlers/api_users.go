@@ -64,13 +64,18 @@ func (s *Server) apiPatchUser(c echo.Context) error {
 
 // apiDeleteUser deletes them: DELETE /users/{id}.
 func (s *Server) apiDeleteUser(c echo.Context) error {
-	if _, err := queryParams(c); err != nil {
+	values, err := queryParams(c, "erase")
+	if err != nil {
+		return err
+	}
+	erase, err := parseSwitch("erase", values.Get("erase"))
+	if err != nil {
 		return err
 	}
 	if err := decodeNoBody(c); err != nil {
 		return err
 	}
-	if err := s.service.DeleteUser(c.Request().Context(), caller(c), nonceHeader(c), c.Param("id")); err != nil {
+	if err := s.service.DeleteUser(c.Request().Context(), caller(c), nonceHeader(c), c.Param("id"), erase); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)

@@ -174,3 +174,14 @@ var fieldLabels = map[string]string{
 	"event_type": "Type", "severity": "Severity", "success": "Outcome", "ip": "Address", "since": "From", "until": "Until", "q": "Search",
 	"duration": "For how long", "reason": "Reason", "about": "Address or request id",
 }
+
+// parseSwitch reads a parameter that is true or false; without it, it is false.
+func parseSwitch(name, value string) (bool, error) {
+	switch value {
+	case "", "false":
+		return false, nil
+	case "true":
+		return true, nil
+	}
+	return false, secerr.New(secerr.BadRequest, "The parameter "+name+" is true or false.")
+}

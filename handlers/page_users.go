@@ -22,7 +22,12 @@ func (s *Server) pageUsers(c echo.Context) error {
 		return err
 	}
 	props := views.UsersProps{Page: s.page(c, "Users", views.MenuUsers), Email: values.Get("email"), CanRevoke: s.mayRevoke(c), CanWrite: s.mayWriteUsers(c)}
-	if values.Get("done") == "signed-out" {
+	switch values.Get("done") {
+	case "deleted":
+		props.Notice = "The user is deleted."
+	case "erased":
+		props.Notice = "The user is deleted, and their data is erased from the audit log."
+	case "signed-out":
 		props.Notice = "Everybody else has to sign in again. The audit log tells how many sessions ended."
 	}
 	after, err := decodeIDCursor(values.Get("cursor"))
@@ -147,5 +152,25 @@ func (s *Server) makeResetLink() confirmation {
 				return err
 			}
 			return s.render(c, http.StatusOK, views.ResetLink(views.ResetLinkProps{Page: s.page(c, "Reset link", views.MenuUsers), Link: link, Back: "/users/" + c.Param("id")}))
+		}}
+}
+
+func (s *Server) deleteUser(erase bool) confirmation {
+	text := []string{"They are signed out at once, and their keys, devices and second factors are gone. This cannot be undone."}
+	title, button, done := "Delete a user", "Delete them", "deleted"
+	if erase {
+		title, button, done = "Delete a user and erase their data", "Delete and erase", "erased"
+		text = append(text, "In the audit log, their e-mail address, network addresses, browsers and other personal details are erased for good. That something happened, when, and with what outcome stays, and the log can still be verified.",
+			"Copies that left this program are not reached: exports, archives, backups, and what was sent to other log systems.")
+	} else {
+		text = append(text, "The audit log keeps what they did, with their address.")
+	}
+	return confirmation{action: stepup.DeleteUser, title: title, menu: views.MenuUsers, button: button,
+		about: s.aboutUser(text...),
+		do: func(c echo.Context, nonce secret.Text) error {
+			if err := s.service.DeleteUser(c.Request().Context(), caller(c), nonce, c.Param("id"), erase); err != nil {
+				return err
+			}
+			return c.Redirect(http.StatusSeeOther, "/users?done="+done)
 		}}
 }

@@ -164,5 +164,9 @@ func (s *Server) pages() []route {
 		{post, "/users/:id/reenroll", permitted, rbac.UsersWrite, limitAuthenticated, false, s.confirmed(s.reenrollUser())},
 		{get, "/users/:id/reset-link", permitted, rbac.UsersWrite, limitAuthenticated, false, s.ask(s.makeResetLink())},
 		{post, "/users/:id/reset-link", permitted, rbac.UsersWrite, limitAuthenticated, false, s.confirmed(s.makeResetLink())},
+		{get, "/users/:id/delete", permitted, rbac.UsersWrite, limitAuthenticated, false, s.ask(s.deleteUser(false))},
+		{post, "/users/:id/delete", permitted, rbac.UsersWrite, limitAuthenticated, false, s.confirmed(s.deleteUser(false))},
+		{get, "/users/:id/erase", permitted, rbac.UsersWrite, limitAuthenticated, false, s.ask(s.deleteUser(true))},
+		{post, "/users/:id/erase", permitted, rbac.UsersWrite, limitAuthenticated, false, s.confirmed(s.deleteUser(true))},
 	}
 }

@@ -1,6 +1,11 @@
 package security
 
-import "context"
+import (
+	"context"
+
+	"patronus.internal/dashboard/security/audit"
+	"patronus.internal/dashboard/security/db"
+)
 
 // PasswordHashes is how many passwords were hashed since the start.
 func (s *Service) PasswordHashes() int64 { return s.hasher.Hashes() }
@@ -10,3 +15,18 @@ func (s *Service) Sweep(ctx context.Context) error { return s.sweep(ctx) }
 
 // DeliverDue makes one attempt for each message that is due.
 func (s *Service) DeliverDue(ctx context.Context) error { return s.deliverDue(ctx) }
+
+// ErasePending does the erasures that are recorded.
+func (s *Service) ErasePending(ctx context.Context) error { return s.erasePending(ctx) }
+
+// AppendEvents writes events as if they had happened.
+func (s *Service) AppendEvents(ctx context.Context, n int, event func(i int) audit.Event) error {
+	return s.commit(ctx, func(tx *db.Tx) error {
+		for i := range n {
+			if err := audit.Append(tx, event(i)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

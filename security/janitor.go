@@ -18,6 +18,7 @@ import (
 func (s *Service) Maintain(ctx context.Context) {
 	ticker := time.NewTicker(seenInterval)
 	defer ticker.Stop()
+	s.maintainLog(ctx) // what a process that was killed left undone
 	for {
 		select {
 		case <-ctx.Done():
@@ -29,13 +30,21 @@ func (s *Service) Maintain(ctx context.Context) {
 			s.memory.revoked.Prune(s.now())
 			s.limits.sweep()
 			s.reloadKeys(ctx)
-			if err := s.keepCheckpoint(ctx, false); err != nil && ctx.Err() == nil {
-				s.log.ErrorContext(ctx, "a checkpoint of the audit log could not be kept", "error", err)
-			}
+			s.maintainLog(ctx)
 			if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
 				s.log.ErrorContext(ctx, "expired rows could not be removed", "error", err)
 			}
 		}
+	}
+}
+
+// maintainLog erases what is to be erased from the log, and keeps its heads.
+func (s *Service) maintainLog(ctx context.Context) {
+	if err := s.erasePending(ctx); err != nil && ctx.Err() == nil {
+		s.log.ErrorContext(ctx, "personal data could not be erased; it is tried again", "error", err)
+	}
+	if err := s.keepCheckpoint(ctx, false); err != nil && ctx.Err() == nil {
+		s.log.ErrorContext(ctx, "a checkpoint of the audit log could not be kept", "error", err)
 	}
 }
 

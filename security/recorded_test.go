@@ -202,7 +202,10 @@ func TestWhatCannotBeRecordedDoesNotHappen(t *testing.T) {
 			return err
 		},
 		"delete a user": func() error {
-			return e.service.DeleteUser(ctx, e.caller, nonces["users.delete"], umaCaller.User.ID)
+			return e.service.DeleteUser(ctx, e.caller, nonces["users.delete"], umaCaller.User.ID, false)
+		},
+		"delete a user and erase their data": func() error {
+			return e.service.DeleteUser(ctx, e.caller, nonces["users.delete"], umaCaller.User.ID, true)
 		},
 		"export the log": func() error {
 			return e.service.Export(ctx, e.caller, audit.Filter{}, "csv", func([]audit.Record) error {

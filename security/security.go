@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -65,6 +66,9 @@ type Service struct {
 	now       func() time.Time
 	rand      io.Reader
 	log       *slog.Logger
+
+	erasing   sync.Mutex
+	leftovers atomic.Bool // what was erased may be in the write-ahead log still
 
 	searching chan struct{} // a slot for each search under way
 	exports   exports
@@ -127,6 +131,7 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 	s.memory.blocks = ipblock.NewTable()
 	s.tracker = anomaly.NewTracker(anomaly.DefaultLimit, s.thresholds)
 	s.places = o.Places
+	s.leftovers.Store(true) // of a process that was killed
 	for _, proxy := range o.TrustedProxies {
 		s.proxies = append(s.proxies, proxy.Masked())
 	}

@@ -106,10 +106,38 @@ var ofUser = []string{
 }
 
 // DeleteUser deletes a user with all that is theirs but the events: sessions,
-// tokens and keys are dead when it returns. It returns secerr.NotFound,
-// secerr.NonceRequired or secerr.NonceInvalid, and secerr.Conflict where no admin
-// would be left.
-func (s *Service) DeleteUser(ctx context.Context, c Caller, nonce secret.Text, id string) error {
+// tokens and keys are dead when it returns. With erase, what is personal in the
+// events goes too: nearly always before it returns, and else soon. It returns
+// secerr.NotFound, secerr.NonceRequired or secerr.NonceInvalid, and secerr.Conflict
+// where no admin would be left.
+func (s *Service) DeleteUser(ctx context.Context, c Caller, nonce secret.Text, id string, erase bool) error {
+	var former []string
+	if erase {
+		u, err := user.ByID(s.db.Read(ctx), id)
+		if err != nil {
+			return err
+		}
+		if former, err = audit.FormerIDs(s.db.Read(ctx), u.ID, u.Email); err != nil {
+			return err
+		}
+		// What is counted and not yet written of them is to be found, too.
+		if err := s.writeTally(ctx, s.now().Add(seenInterval)); err != nil {
+			return err
+		}
+	}
+	if err := s.deleteUser(ctx, c, nonce, id, erase, former); err != nil || !erase {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, eraseAtOnce)
+	defer cancel()
+	if err := s.erasePending(ctx); err != nil {
+		// It is recorded, and Maintain goes on with it.
+		s.log.WarnContext(ctx, "an erasure is not done yet", "error", err)
+	}
+	return nil
+}
+
+func (s *Service) deleteUser(ctx context.Context, c Caller, nonce secret.Text, id string, erase bool, former []string) error {
 	return s.change(ctx, c, func(tx *db.Tx) error {
 		if err := stepup.Spend(tx, c.holder(), stepup.DeleteUser, nonce); err != nil {
 			return err
@@ -118,8 +146,21 @@ func (s *Service) DeleteUser(ctx context.Context, c Caller, nonce secret.Text, i
 		if err != nil {
 			return err
 		}
-		if err := record(tx, c, audit.UserDelete, audit.Details{"target_user_id": u.ID, "target_email": u.Email, "role": u.Role}); err != nil {
+		details := audit.Details{"target_user_id": u.ID, "role": u.Role, "erased": erase}
+		if !erase {
+			details["target_email"] = u.Email
+		}
+		if len(former) > 0 {
+			details["former_user_ids"] = former
+		}
+		if err := record(tx, c, audit.UserDelete, details); err != nil {
 			return err
+		}
+		if erase {
+			// The recorded ids say whose events may lack their fields.
+			if err := audit.BeginErasure(tx, u.ID, u.Email); err != nil {
+				return err
+			}
 		}
 		if err := endAllOf(tx, c.actor(), id, "user_deleted"); err != nil {
 			return err

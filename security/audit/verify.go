@@ -243,8 +243,8 @@ func (v *verification) compareTiles() error {
 
 // erasure is what an event says about the erasure that it records.
 type erasure struct {
-	ok     bool
-	userID string // whose
+	ok  bool
+	ids []string // of the user, now and before under the same address
 }
 
 // erased checks that an event without personal fields lost them by an erasure that
@@ -258,7 +258,8 @@ func (v *verification) erased(r *row) error {
 	if err != nil {
 		return err
 	}
-	if !e.ok || e.userID != r.userID && e.userID != r.target() && r.userID != "" {
+	// Details may name anybody; who acted is told by the id that stays.
+	if !e.ok || r.actorSeal.erased() && r.userID != "" && !slices.Contains(e.ids, r.userID) {
 		return &Finding{Seq: r.seq, Why: "its personal fields were blanked, and no event records that they were erased"}
 	}
 	return nil
@@ -275,26 +276,16 @@ func (v *verification) erasureOf(seq int64) (erasure, error) {
 	var e erasure
 	if len(rows) == 1 && rows[0].seq == seq && Type(rows[0].kind) == UserDelete {
 		var details struct {
-			Erased bool   `json:"erased"`
-			UserID string `json:"target_user_id"`
+			Erased bool     `json:"erased"`
+			UserID string   `json:"target_user_id"`
+			Former []string `json:"former_user_ids"`
 		}
 		if err := json.Unmarshal([]byte(rows[0].details), &details); err == nil {
-			e = erasure{ok: details.Erased, userID: details.UserID}
+			e = erasure{ok: details.Erased, ids: append(details.Former, details.UserID)}
 		}
 	}
 	v.erasures[seq] = e
 	return e, nil
-}
-
-// target is whom the event was about, "" when it does not say.
-func (r *row) target() string {
-	var details struct {
-		UserID string `json:"target_user_id"`
-	}
-	if err := json.Unmarshal([]byte(r.details), &details); err != nil {
-		return ""
-	}
-	return details.UserID
 }
 
 // VerifyEnd checks the head and the newest events, those of one tile: what can be

@@ -55,6 +55,7 @@ type Options struct {
 
 // DB is an open database. It is safe for concurrent use.
 type DB struct {
+	path     string
 	pool     *sql.DB
 	writer   *writer
 	close    sync.Once
@@ -105,7 +106,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	pool.SetMaxOpenConns(readers)
 	pool.SetMaxIdleConns(readers)
 	go w.run()
-	return &DB{pool: pool, writer: w}, nil
+	return &DB{path: o.Path, pool: pool, writer: w}, nil
 }
 
 // Close lets what was accepted finish and closes the file. It may be called
