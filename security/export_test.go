@@ -30,3 +30,6 @@ func (s *Service) AppendEvents(ctx context.Context, n int, event func(i int) aud
 		return nil
 	})
 }
+
+// Retain removes what the policy does not keep.
+func (s *Service) Retain(ctx context.Context) error { return s.retain(ctx) }

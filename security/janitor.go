@@ -43,6 +43,9 @@ func (s *Service) maintainLog(ctx context.Context) {
 	if err := s.erasePending(ctx); err != nil && ctx.Err() == nil {
 		s.log.ErrorContext(ctx, "personal data could not be erased; it is tried again", "error", err)
 	}
+	if err := s.retain(ctx); err != nil && ctx.Err() == nil {
+		s.log.ErrorContext(ctx, "old events could not be removed", "error", err)
+	}
 	if err := s.keepCheckpoint(ctx, false); err != nil && ctx.Err() == nil {
 		s.log.ErrorContext(ctx, "a checkpoint of the audit log could not be kept", "error", err)
 	}

@@ -43,6 +43,9 @@ type Options struct {
 	Mail Mailer
 	// TrustedProxies are never blocked by themselves.
 	TrustedProxies []netip.Prefix
+	// ArchiveDir is where events are written before retention removes them;
+	// without it they are only removed.
+	ArchiveDir string
 	// Places finds the country of an address; without it the rules about places
 	// are left out.
 	Places Places
@@ -67,8 +70,9 @@ type Service struct {
 	rand      io.Reader
 	log       *slog.Logger
 
-	erasing   sync.Mutex
-	leftovers atomic.Bool // what was erased may be in the write-ahead log still
+	erasing    sync.Mutex
+	archiveDir string
+	leftovers  atomic.Bool // what was erased may be in the write-ahead log still
 
 	searching chan struct{} // a slot for each search under way
 	exports   exports
@@ -122,7 +126,7 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{
-		db: store, tree: tree, keys: keys, keyFile: keyFile, witness: WitnessPath(o.DataDir), hasher: password.NewHasher(o.Hashing), publicURL: o.PublicURL,
+		db: store, tree: tree, keys: keys, keyFile: keyFile, witness: WitnessPath(o.DataDir), archiveDir: o.ArchiveDir, hasher: password.NewHasher(o.Hashing), publicURL: o.PublicURL,
 		tokens: token.NewIssuer(keys, o.PublicURL.String(), o.Now),
 		now:    o.Now, rand: o.Rand, log: o.Log, searching: make(chan struct{}, searchSlots),
 		mailer: o.Mail, mailed: make(chan struct{}, 1),

@@ -89,7 +89,7 @@ func NewApp(ctx context.Context, settings *Settings, std streams) (app *App, err
 	if app.public, err = settings.publicURL(app.listener.Addr().String()); err != nil {
 		return app, err
 	}
-	app.service, err = security.Open(ctx, security.Options{DataDir: settings.DataDir, PublicURL: app.public, Mail: mailer, TrustedProxies: proxies, Places: places, Log: app.log})
+	app.service, err = security.Open(ctx, security.Options{DataDir: settings.DataDir, PublicURL: app.public, Mail: mailer, TrustedProxies: proxies, Places: places, ArchiveDir: settings.AuditArchiveDir, Log: app.log})
 	if err != nil {
 		return app, err
 	}

@@ -47,6 +47,7 @@ type Settings struct {
 	GeoIPDB           string   `name:"geoip-db" help:"GeoIP database (mmdb) for rules about the place of a sign-in; read again when it changes."`
 	SMTPURL           string   `name:"smtp-url" help:"Mail server for links and notices, smtp://user:password@host or smtps://…; without it an admin makes reset links."`
 	MailFrom          string   `help:"Address that mail comes from."`
+	AuditArchiveDir   string   `placeholder:"FOLDER" help:"Write events here, as NDJSON that can be verified, before retention removes them."`
 	AdminEmail        string   `help:"Create this first admin on an empty database."`
 	AdminPasswordFile string   `help:"File with the password of the first admin."`
 	LogLevel          string   `default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`

@@ -110,9 +110,11 @@ func (v *verification) begin(kept []Kept, witnesses []Witness) error {
 	if err != nil {
 		return err
 	}
-	if v.prunedTo, err = PrunedTo(v.r); err != nil {
+	pruned, err := LastPrune(v.r)
+	if err != nil {
 		return err
 	}
+	v.prunedTo = pruned.To
 	if extent.first < 1 && extent.newest != 0 {
 		return &Finding{Seq: extent.first, Why: "no event has a number like that: it was not written by this program"}
 	}

@@ -1,0 +1,164 @@
+package security_test
+
+import (
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"patronus.internal/dashboard/security"
+	"patronus.internal/dashboard/security/audit"
+	"patronus.internal/dashboard/security/securitytest"
+)
+
+// archiving opens a service that archives, on a data folder of a test.
+func archiving(t *testing.T, clock *securitytest.Clock, dataDir, archive string) *security.Service {
+	t.Helper()
+	s, err := security.Open(context.Background(), security.Options{DataDir: dataDir, ArchiveDir: archive,
+		PublicURL: &url.URL{Scheme: "https", Host: "dashboard.example.org"}, Hashing: securitytest.CheapHashing, Now: clock.Now, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func old(n int) func(int) audit.Event {
+	return func(i int) audit.Event {
+		return audit.Event{Type: audit.LoginAttempt, Success: true, Actor: audit.Actor{Email: "old@example.org", IPAddress: "192.0.2.1"}, Details: audit.Details{"n": n + i}}
+	}
+}
+
+// TestRetentionRemovesOldEvents, writes them to an archive first, records it, and
+// leaves a log that can be verified, also when it was cut off in the middle.
+func TestRetentionRemovesOldEvents(t *testing.T) {
+	ctx := context.Background()
+	clock, dir := securitytest.NewClock(), t.TempDir()
+	dataDir, archive := filepath.Join(dir, "data"), filepath.Join(dir, "archive")
+	s := archiving(t, clock, dataDir, archive)
+	if err := s.AppendEvents(ctx, 1000, old(0)); err != nil {
+		t.Fatal(err)
+	}
+	clock.Advance(50 * 24 * time.Hour)
+	if err := s.AppendEvents(ctx, 500, old(1000)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Retain(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if report := verified(t, dataDir); report.Events != 1500 || report.Pruned != 0 {
+		t.Fatalf("something was removed before its time: %+v", report)
+	}
+
+	// The first batch is removed, and then the disk is in the way.
+	clock.Advance(41 * 24 * time.Hour)
+	outside := (&enrolled{dataDir: dataDir}).outside(t)
+	if _, err := outside.Exec("CREATE TRIGGER full BEFORE DELETE ON audit_events WHEN old.seq = 500 BEGIN SELECT RAISE(ABORT, 'no room'); END"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Retain(ctx); err == nil {
+		t.Fatal("the trigger did nothing")
+	}
+	if report := verified(t, dataDir); report.Pruned != 400 {
+		t.Errorf("cut off: %+v", report)
+	}
+	if _, err := outside.Exec("DROP TRIGGER full"); err != nil {
+		t.Fatal(err)
+	}
+	again := archiving(t, clock, dataDir, archive)
+	if err := again.Retain(ctx); err != nil {
+		t.Fatal(err)
+	}
+	report := verified(t, dataDir)
+	if report.Events != 501 || report.Pruned != 1000 {
+		t.Errorf("%+v", report)
+	}
+	newest, err := securitytest.NewestEvent(filepath.Join(dataDir, "patronus.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var event struct {
+		Type    string `json:"event_type"`
+		Details struct {
+			From, To, Events int64
+			Root, Archive    string
+		}
+	}
+	if err := json.Unmarshal(newest, &event); err != nil {
+		t.Fatal(err)
+	}
+	if d := event.Details; event.Type != "audit_prune" || d.From != 1 || d.To != 1000 || d.Events != 1000 || len(d.Root) != 64 || d.Archive != "audit-1-1000.ndjson.gz" {
+		t.Errorf("the event: %s", newest)
+	}
+
+	// The archive has what is gone, and can be verified.
+	file, err := os.Open(filepath.Join(archive, "audit-1-1000.ndjson.gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	unpacked, err := gzip.NewReader(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := security.AuditKeyOf(dataDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if archived, err := security.VerifyExport(unpacked, key); err != nil || archived.Events != 1000 {
+		t.Errorf("%+v, %v", archived, err)
+	}
+	if names, err := os.ReadDir(archive); err != nil || len(names) != 1 {
+		t.Errorf("in the archive: %v, %v", names, err)
+	}
+
+	// Once a day is enough, and numbers go on when all that was old is gone.
+	clock.Advance(200 * 24 * time.Hour)
+	if err := again.Retain(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := again.AppendEvents(ctx, 1, old(0)); err != nil {
+		t.Fatal(err)
+	}
+	if report := verified(t, dataDir); report.Events != 2 || report.Pruned != 1501 || report.Head.Size != 1503 {
+		t.Errorf("%+v", report)
+	}
+	clock.Advance(23 * time.Hour)
+	if err := again.Retain(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if report := verified(t, dataDir); report.Head.Size != 1503 {
+		t.Errorf("a second time in a day: %+v", report)
+	}
+}
+
+// TestNothingIsRemovedWithoutItsArchive: a folder that cannot be written to.
+func TestNothingIsRemovedWithoutItsArchive(t *testing.T) {
+	ctx := context.Background()
+	clock, dir := securitytest.NewClock(), t.TempDir()
+	taken := filepath.Join(dir, "archive")
+	if err := os.WriteFile(taken, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	dataDir := filepath.Join(dir, "data")
+	s := archiving(t, clock, dataDir, taken)
+	if err := s.AppendEvents(ctx, 10, old(0)); err != nil {
+		t.Fatal(err)
+	}
+	clock.Advance(100 * 24 * time.Hour)
+	if err := s.Retain(ctx); err == nil {
+		t.Error("an archive was written into a file")
+	}
+	if report := verified(t, dataDir); report.Events != 10 {
+		t.Errorf("%+v", report)
+	}
+}
