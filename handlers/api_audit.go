@@ -10,6 +10,7 @@ import (
 
 	"patronus.internal/dashboard/security/audit"
 	"patronus.internal/dashboard/security/secerr"
+	"patronus.internal/dashboard/security/user"
 )
 
 var eventParams = []string{"event_type", "severity", "success", "user_id", "email", "ip", "key_id", "since", "until", "q", "limit", "cursor"}
@@ -101,12 +102,17 @@ func (s *Server) eventFilter(values url.Values) (audit.Filter, error) {
 	fields = append(fields, secerr.FieldsOf(err)...)
 	f.Until, err = ParseTime("until", values.Get("until"), s.now())
 	fields = append(fields, secerr.FieldsOf(err)...)
-	if fields != nil {
+	f.Limit, err = parseLimit(values.Get("limit"))
+	fields = append(fields, secerr.FieldsOf(err)...)
+	f.Before, err = decodeCursor(values.Get("cursor"))
+	fields = append(fields, secerr.FieldsOf(err)...)
+	// What the log itself refuses is named together with the rest.
+	if f.Email != "" {
+		_, err = user.CanonicalEmail(f.Email)
+		fields = append(fields, secerr.FieldsOf(err)...)
+	}
+	if fields = append(fields, secerr.FieldsOf(f.Validate())...); fields != nil {
 		return audit.Filter{}, secerr.InvalidFields(fields...)
 	}
-	if f.Limit, err = parseLimit(values.Get("limit")); err != nil {
-		return audit.Filter{}, err
-	}
-	f.Before, err = decodeCursor(values.Get("cursor"))
-	return f, err
+	return f, nil
 }

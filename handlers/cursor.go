@@ -25,8 +25,7 @@ const (
 	cursorID       = 2
 )
 
-var errCursor = secerr.New(secerr.BadRequest,
-	`The query parameter "cursor" is not one that this list gave out. Take next_cursor from its last answer, or leave it out.`)
+var errCursor = secerr.Invalid("cursor", "This list gave out no such place. Take next_cursor of its last answer, or leave it out to begin again.")
 
 // encodeCursor writes the place behind a sequence number as an opaque text. 0,
 // the end of a list, is the empty text.
@@ -37,8 +36,8 @@ func encodeCursor(seq int64) string {
 	return base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint64([]byte{cursorSequence}, uint64(seq)))
 }
 
-// decodeCursor reads what encodeCursor wrote; no cursor is 0. It returns
-// bad_request for anything else.
+// decodeCursor reads what encodeCursor wrote; no cursor is 0. Anything else is
+// validation_failed for the field "cursor".
 func decodeCursor(cursor string) (int64, error) {
 	if cursor == "" {
 		return 0, nil
@@ -64,7 +63,7 @@ func encodeIDCursor(id string) string {
 }
 
 // decodeIDCursor reads what encodeIDCursor wrote; no cursor is the empty id.
-// It returns bad_request for anything else.
+// Anything else is validation_failed for the field "cursor".
 func decodeIDCursor(cursor string) (string, error) {
 	if cursor == "" {
 		return "", nil
@@ -84,27 +83,28 @@ func fromBase64(s string) ([]byte, bool) {
 }
 
 // parseLimit reads how many items a list may give at once: 1 to 500, 50 when
-// nothing is said.
+// nothing is said. Anything else is validation_failed for the field "limit".
 func parseLimit(value string) (int, error) {
 	if value == "" {
 		return defaultLimit, nil
 	}
 	limit, err := strconv.ParseUint(value, 10, 16)
 	if err != nil || limit < 1 || limit > maxLimit {
-		return 0, secerr.New(secerr.BadRequest, `The query parameter "limit" must be a whole number from 1 to 500.`)
+		return 0, secerr.Invalid("limit", "Use a whole number from 1 to 500.")
 	}
 	return int(limit), nil
 }
 
 // listParams reads what a list by id is asked for: the page, and the filters
-// that it has.
+// that it has. It names every parameter of the page that is refused.
 func listParams(c echo.Context, filters ...string) (values url.Values, cursor string, limit int, err error) {
 	if values, err = queryParams(c, append(filters, "limit", "cursor")...); err != nil {
 		return nil, "", 0, err
 	}
-	if limit, err = parseLimit(values.Get("limit")); err != nil {
-		return nil, "", 0, err
+	limit, limitErr := parseLimit(values.Get("limit"))
+	cursor, cursorErr := decodeIDCursor(values.Get("cursor"))
+	if fields := append(secerr.FieldsOf(limitErr), secerr.FieldsOf(cursorErr)...); len(fields) > 0 {
+		return nil, "", 0, secerr.InvalidFields(fields...)
 	}
-	cursor, err = decodeIDCursor(values.Get("cursor"))
-	return values, cursor, limit, err
+	return values, cursor, limit, nil
 }

@@ -26,12 +26,12 @@ func TestCursors(t *testing.T) {
 	otherIDKind := base64.RawURLEncoding.EncodeToString(append([]byte{9}, make([]byte, 16)...))
 	sequence, id := encodeCursor(7), encodeIDCursor("0190a000-0000-7000-8000-000000000000")
 	for _, bad := range []string{"x", "xyz", "7", " ", sequence + "A", sequence[1:], otherKind, sequence + "=", sequence + "\n", id, encodeCursor(-1), "AQAAAAAAAAAA"} {
-		if got, err := decodeCursor(bad); !secerr.Is(err, secerr.BadRequest) {
+		if got, err := decodeCursor(bad); !secerr.Is(err, secerr.ValidationFailed) {
 			t.Errorf("%q is %d, %v", bad, got, err)
 		}
 	}
 	for _, bad := range []string{"x", "0190a000-0000-7000-8000-000000000000", id + "AAAA", id[2:], otherIDKind, sequence} {
-		if got, err := decodeIDCursor(bad); !secerr.Is(err, secerr.BadRequest) {
+		if got, err := decodeIDCursor(bad); !secerr.Is(err, secerr.ValidationFailed) {
 			t.Errorf("%q is %s, %v", bad, got, err)
 		}
 	}
@@ -44,7 +44,7 @@ func TestParseLimit(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"0", "501", "-1", "+5", "1.0", "1e2", "0x10", " 5", "five", "65536", "99999999999999999999"} {
-		if got, err := parseLimit(bad); !secerr.Is(err, secerr.BadRequest) {
+		if got, err := parseLimit(bad); !secerr.Is(err, secerr.ValidationFailed) {
 			t.Errorf("%q: %d %v", bad, got, err)
 		}
 	}

@@ -133,10 +133,18 @@ func (s *Server) render(c echo.Context, status int, page templ.Component) error 
 	return c.HTMLBlob(status, body.Bytes())
 }
 
-// pageProblem shows a refusal to a person.
+// pageProblem shows a refusal to a person. It stands on a page of its own, so
+// what is refused of an address is named in the sentence.
 func (s *Server) pageProblem(c echo.Context, p Problem) error {
 	page := s.page(c, p.Title, "")
 	page.Problem = p.Detail
+	for _, f := range p.Errors {
+		label := fieldLabels[f.Field]
+		if label == "" {
+			label = f.Field
+		}
+		page.Problem += " " + label + ": " + f.Detail
+	}
 	return s.render(c, p.Status, views.Error(views.ErrorProps{Page: page, Status: p.Status}))
 }
 
@@ -173,6 +181,7 @@ var fieldLabels = map[string]string{
 	"name": "Name", "scopes": "Scopes", "expires_in_days": "Expires", "networks": "Networks",
 	"event_type": "Type", "severity": "Severity", "success": "Outcome", "ip": "Address", "since": "From", "until": "Until", "q": "Search",
 	"duration": "For how long", "reason": "Reason", "about": "Address or request id",
+	"limit": "How many", "cursor": "Page of the list", "format": "Format", "user_id": "User id", "key_id": "API key id",
 }
 
 // parseSwitch reads a parameter that is true or false; without it, it is false.

@@ -52,6 +52,14 @@ func cmdEnrolled(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
+func cmdNames(ts *testscript.TestScript, _ bool, args []string) {
+	cmdProblem(ts, false, []string{"422", "validation_failed"})
+	for i, field := range args {
+		cmdJSON(ts, false, []string{".errors." + strconv.Itoa(i) + ".field", field})
+	}
+	cmdJSON(ts, false, []string{".errors.length", strconv.Itoa(len(args))})
+}
+
 func cmdBrowser(ts *testscript.TestScript, _ bool, _ []string) {
 	jar, err := cookiejar.New(nil)
 	ts.Check(err)

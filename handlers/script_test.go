@@ -42,6 +42,7 @@ import (
 //	    bearer=TOKEN json=BODY form=BODY file=NAME type=TYPE header='Name: value'
 //	status CODE                    check the status of the last answer
 //	problem STATUS CODE            check that it is a problem with that code
+//	names FIELD...                 check that it is 422 and names these fields, in this order
 //	json PATH VALUE                check a member of the answer, by a path as .items.0.id; VALUE as JSON or plain text
 //	nojson PATH                    check that there is no such member
 //	header NAME REGEXP             check a header of the answer
@@ -84,6 +85,7 @@ func TestScripts(t *testing.T) {
 			"http":      cmdHTTP,
 			"status":    cmdStatus,
 			"problem":   cmdProblem,
+			"names":     cmdNames,
 			"json":      cmdJSON,
 			"header":    cmdHeader,
 			"body":      cmdBody,

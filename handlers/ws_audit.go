@@ -111,7 +111,7 @@ func (s *Server) wsAudit(c echo.Context) error {
 	after := int64(-1)
 	if text := values.Get("after"); text != "" {
 		if after, err = strconv.ParseInt(text, 10, 64); err != nil || after < 0 {
-			return secerr.New(secerr.BadRequest, "after is the id of an event: a whole number.")
+			return secerr.Invalid("after", "Use the id of an event: a whole number, 0 for the whole log.")
 		}
 	}
 	// The origin was checked, by what this server knows of its own names.

@@ -219,8 +219,8 @@ func TestWhoMayNotFollow(t *testing.T) {
 		"another site's page":        {"", http.Header{"Cookie": {cookie}, "Origin": {"https://evil.example"}}, 403},
 		"another site, with a token": {"", http.Header{"Authorization": {"Bearer " + bearer}, "Origin": {"https://evil.example"}}, 403},
 		"a cookie without an origin": {"", http.Header{"Cookie": {cookie}}, 401},
-		"what is no event":           {"?after=x", http.Header{"Authorization": {"Bearer " + bearer}}, 400},
-		"a negative one":             {"?after=-1", http.Header{"Authorization": {"Bearer " + bearer}}, 400},
+		"what is no event":           {"?after=x", http.Header{"Authorization": {"Bearer " + bearer}}, 422},
+		"a negative one":             {"?after=-1", http.Header{"Authorization": {"Bearer " + bearer}}, 422},
 		"what is not known":          {"?before=1", http.Header{"Authorization": {"Bearer " + bearer}}, 400},
 	} {
 		if conn, status := l.dial(c.query, c.header); conn != nil || status != c.want {
