@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"patronus.internal/dashboard/security"
 	"patronus.internal/dashboard/security/audit"
 	"patronus.internal/dashboard/security/secerr"
 	"patronus.internal/dashboard/security/user"
@@ -25,7 +27,7 @@ func (s *Server) apiListEvents(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.answerEvents(c, filter)
+	return answerEvents(c, filter, s.service.Events)
 }
 
 // apiCriticalEvents lists what a person should look at now:
@@ -39,12 +41,11 @@ func (s *Server) apiCriticalEvents(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	filter.Severity = audit.Critical
-	return s.answerEvents(c, filter)
+	return answerEvents(c, filter, s.service.CriticalEvents)
 }
 
-func (s *Server) answerEvents(c echo.Context, filter audit.Filter) error {
-	events, next, err := s.service.Events(c.Request().Context(), caller(c), filter)
+func answerEvents(c echo.Context, filter audit.Filter, list func(context.Context, security.Caller, audit.Filter) ([]audit.Record, int64, error)) error {
+	events, next, err := list(c.Request().Context(), caller(c), filter)
 	if err != nil {
 		return err
 	}

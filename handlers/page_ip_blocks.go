@@ -11,6 +11,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"patronus.internal/dashboard/security"
+	"patronus.internal/dashboard/security/audit"
 	"patronus.internal/dashboard/security/ipblock"
 	"patronus.internal/dashboard/security/ratelimit"
 	"patronus.internal/dashboard/security/rbac"
@@ -104,6 +105,14 @@ func blockRow(b ipblock.Block) views.BlockRow {
 
 func explanation(e security.Explanation) *views.Explanation {
 	shown := &views.Explanation{IP: e.IP.String(), Trusted: e.Trusted, Login: limitRow(e.Login), Requests: limitRow(e.Requests), Events: eventRows(e.Events)}
+	if shown.Failed = len(e.FailedLogins); shown.Failed > 0 {
+		shown.FailedURL = "/audit?" + url.Values{"event_type": {string(audit.LoginAttempt)}, "success": {"false"}, "ip": {shown.IP}, "since": {"1d"}}.Encode()
+	}
+	for _, failed := range e.FailedLogins {
+		if email := failed.Actor.Email; email != "" && !slices.Contains(shown.FailedAccounts, email) {
+			shown.FailedAccounts = append(shown.FailedAccounts, email)
+		}
+	}
 	if e.Block != nil {
 		row := blockRow(*e.Block)
 		shown.Block = &row

@@ -15,6 +15,9 @@ import (
 // usersPerPage is how many users one page lists.
 const usersPerPage = 50
 
+// userEvents is how many of their events the page of a user shows.
+const userEvents = 10
+
 // pageUsers lists the users, oldest first.
 func (s *Server) pageUsers(c echo.Context) error {
 	values, err := queryParams(c, "email", "cursor", "done")
@@ -77,7 +80,11 @@ func (s *Server) pageUser(c echo.Context) error {
 	case "reenroll":
 		page.Notice = "At their next sign-in they set up a new second factor."
 	}
-	return s.render(c, http.StatusOK, views.User(views.UserProps{Page: page, User: userRow(u), CanRevoke: s.mayRevoke(c), CanWrite: s.mayWriteUsers(c)}))
+	events, err := s.service.UserLogs(c.Request().Context(), caller(c), u.ID, userEvents)
+	if err != nil {
+		return err
+	}
+	return s.render(c, http.StatusOK, views.User(views.UserProps{Page: page, User: userRow(u), Events: eventRows(events), CanRevoke: s.mayRevoke(c), CanWrite: s.mayWriteUsers(c)}))
 }
 
 // submitUnlock forgets the failed sign-ins of a user.

@@ -33,6 +33,29 @@ func (s *Service) Events(ctx context.Context, c Caller, f audit.Filter) ([]audit
 	return s.searchEvents(ctx, f)
 }
 
+// CriticalEvents is Events of the critical ones alone.
+func (s *Service) CriticalEvents(ctx context.Context, c Caller, f audit.Filter) ([]audit.Record, int64, error) {
+	f, err := checked(f)
+	if err != nil {
+		return nil, 0, err
+	}
+	f, some := withinReach(c, f)
+	if !some {
+		return nil, 0, nil
+	}
+	return audit.CriticalEvents(s.db.Read(ctx), f)
+}
+
+// UserLogs lists what a user did last, newest first, limit at most. It is empty
+// for who may read neither the whole log nor their own part of it.
+func (s *Service) UserLogs(ctx context.Context, c Caller, userID string, limit int) ([]audit.Record, error) {
+	reach := c.Reach(rbac.AuditRead)
+	if reach == rbac.None || reach == rbac.Own && userID != c.User.ID {
+		return nil, nil
+	}
+	return audit.UserLogs(s.db.Read(ctx), userID, limit)
+}
+
 // checked is a filter as the log can apply it, or secerr.ValidationFailed.
 func checked(f audit.Filter) (audit.Filter, error) {
 	if f.Email != "" {

@@ -128,7 +128,7 @@ func (s *Service) beginExport(ctx context.Context, userID string, f audit.Filter
 		leave()
 		return f, nil, err
 	}
-	f.Before, f.OldestFirst, f.Limit = newest+1, true, exportBatch
+	f.Before, f.Limit = newest+1, exportBatch
 	return f, leave, nil
 }
 
@@ -139,32 +139,22 @@ const verifiable = "ndjson"
 // exports bound them, and who waits for one waits as long as it takes.
 func (s *Service) handOver(ctx context.Context, f audit.Filter, format string, take func([]audit.Record) error) error {
 	r := s.db.Read(ctx)
-	var sealer *audit.Sealer
-	if format == verifiable {
-		var err error
-		if sealer, err = audit.NewSealer(r); err != nil {
+	if format != verifiable {
+		return audit.AllLogs(r, f, take)
+	}
+	sealer, err := audit.NewSealer(r)
+	if err != nil {
+		return err
+	}
+	takeAny := func(events []audit.Record, err error) error {
+		if err != nil || len(events) == 0 {
 			return err
 		}
+		return take(events)
 	}
-	for {
-		events, next, err := audit.List(r, f)
-		if err != nil {
-			return err
-		}
-		if sealer != nil {
-			events, err = sealer.Seal(r, events, next == 0)
-			if err != nil {
-				return err
-			}
-		}
-		if len(events) > 0 {
-			if err := take(events); err != nil {
-				return err
-			}
-		}
-		if next == 0 {
-			return nil
-		}
-		f.After = next
+	err = audit.AllLogs(r, f, func(events []audit.Record) error { return takeAny(sealer.Seal(r, events)) })
+	if err != nil {
+		return err
 	}
+	return takeAny(sealer.End(r))
 }

@@ -12,6 +12,7 @@ import (
 	"patronus.internal/dashboard/security/db"
 	"patronus.internal/dashboard/security/ipblock"
 	"patronus.internal/dashboard/security/ratelimit"
+	"patronus.internal/dashboard/security/rbac"
 	"patronus.internal/dashboard/security/secerr"
 	"patronus.internal/dashboard/security/user"
 )
@@ -112,10 +113,17 @@ type Explanation struct {
 	Callers  map[string]ratelimit.Decision
 	Refusals []Refusal      // newest first
 	Events   []audit.Record // newest first
+	// FailedLogins are those of the last day, newest first.
+	FailedLogins []audit.Record
 }
 
-// explained bounds what a page shows of each kind.
-const explained = 20
+const (
+	// explained bounds what a page shows of each kind.
+	explained = 20
+	// explainedFailures bounds the failed sign-ins, of which a page shows no more
+	// than their number and accounts.
+	explainedFailures = 500
+)
 
 // Explain tells all that is known of why an address, given as such or by the
 // id of a request, is turned away. It returns secerr.ValidationFailed for what
@@ -150,7 +158,10 @@ func (s *Service) Explain(ctx context.Context, c Caller, about string) (Explanat
 	if block, found := s.memory.blocks.Find(ip, s.now()); found {
 		e.Block = &block
 	}
-	e.Events, _, err = s.Events(ctx, c, audit.Filter{IP: ip.String(), Limit: explained})
+	if e.Events, _, err = s.Events(ctx, c, audit.Filter{IP: ip.String(), Limit: explained}); err != nil || c.Reach(rbac.AuditRead) != rbac.All {
+		return e, err
+	}
+	e.FailedLogins, err = audit.FailedLogins(s.db.Read(ctx), ip.String(), s.now().Add(-24*time.Hour), explainedFailures)
 	return e, err
 }
 

@@ -1,6 +1,7 @@
 package views
 
 import (
+	"strconv"
 	"strings"
 	"time"
 )
@@ -19,6 +20,7 @@ type UsersProps struct {
 type UserProps struct {
 	Page
 	User                UserRow
+	Events              []EventRow // what they did last, newest first; of who may read it
 	CanRevoke, CanWrite bool
 }
 
@@ -64,6 +66,9 @@ type Explanation struct {
 	Callers         []LimitRow   // of those who were refused and were somebody
 	Refusals        []RefusalRow // newest first
 	Events          []EventRow   // newest first
+	Failed          int          // sign-ins of the last day, as far as they were counted
+	FailedAccounts  []string     // whose they were, each once, newest first
+	FailedURL       string       // leads to them; empty when there are none
 }
 
 // LimitRow is the state of a limiter.
@@ -91,4 +96,19 @@ func (r RefusalRow) derivation() string {
 		return text + " Its X-Forwarded-For (" + strings.Join(r.Forwarded, "; ") + ") does not count, since it is no trusted proxy, or names none but such."
 	}
 	return text + " It is a trusted proxy; of X-Forwarded-For (" + strings.Join(r.Forwarded, "; ") + ") the rightmost address that is not one counts: " + r.IP + "."
+}
+
+// shownAccounts is how many accounts an explanation names.
+const shownAccounts = 5
+
+// tried says whose accounts the failed sign-ins were for.
+func (e Explanation) tried() string {
+	switch n := len(e.FailedAccounts); {
+	case n == 0:
+		return ""
+	case n <= shownAccounts:
+		return "as " + strings.Join(e.FailedAccounts, ", ")
+	default:
+		return "as " + strings.Join(e.FailedAccounts[:shownAccounts], ", ") + " and " + strconv.Itoa(n-shownAccounts) + " more"
+	}
 }

@@ -52,8 +52,7 @@ func NewSealer(r db.Reader) (*Sealer, error) {
 }
 
 // Seal takes the next events and returns those that are ready, which may be none.
-// With end, these were all, and the last one has the head with it.
-func (s *Sealer) Seal(r db.Reader, events []Record, end bool) ([]Record, error) {
+func (s *Sealer) Seal(r db.Reader, events []Record) ([]Record, error) {
 	s.tree.r = r
 	var ready []Record
 	for _, e := range events {
@@ -66,15 +65,22 @@ func (s *Sealer) Seal(r db.Reader, events []Record, end bool) ([]Record, error) 
 		}
 		s.waiting = &sealed
 	}
-	if end && s.waiting != nil {
-		rest, err := s.tree.cover(s.covered, s.size)
-		if err != nil {
-			return nil, err
-		}
-		s.waiting.Integrity.Rest, s.waiting.Integrity.Checkpoint = each(rest), s.checkpoint
-		ready = append(ready, *s.waiting)
-	}
 	return ready, nil
+}
+
+// End returns the last event, with the head; none when there was none.
+func (s *Sealer) End(r db.Reader) ([]Record, error) {
+	if s.waiting == nil {
+		return nil, nil
+	}
+	s.tree.r = r
+	rest, err := s.tree.cover(s.covered, s.size)
+	if err != nil {
+		return nil, err
+	}
+	last := *s.waiting
+	last.Integrity.Rest, last.Integrity.Checkpoint = each(rest), s.checkpoint
+	return []Record{last}, nil
 }
 
 func (s *Sealer) seal(e Record) (Record, error) {

@@ -184,28 +184,28 @@ func exported(t *testing.T, d *db.DB, f Filter) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.OldestFirst, f.Limit = true, 7
+	f.Limit = 7
 	var lines []string
-	for {
-		events, next, err := List(r, f)
+	take := func(events []Record, err error) error {
 		if err != nil {
-			t.Fatal(err)
-		}
-		if events, err = sealer.Seal(r, events, next == 0); err != nil {
-			t.Fatal(err)
+			return err
 		}
 		for _, e := range events {
 			line, err := encode(e.View())
 			if err != nil {
-				t.Fatal(err)
+				return err
 			}
 			lines = append(lines, string(line))
 		}
-		if next == 0 {
-			return lines
-		}
-		f.After = next
+		return nil
 	}
+	if err := AllLogs(r, f, func(events []Record) error { return take(sealer.Seal(r, events)) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := take(sealer.End(r)); err != nil {
+		t.Fatal(err)
+	}
+	return lines
 }
 
 func verifyLines(tree *Tree, lines []string, witnesses ...Witness) (Report, error) {
