@@ -191,7 +191,8 @@ func denial(c Caller, refusal *secerr.Error, details audit.Details) audit.Event 
 }
 
 // record writes the event of a change and, when a key made it, that the key
-// was used.
+// was used. Of what is recorded and only reads, as an export, noteKeyUse counts
+// the use already.
 func record(tx *db.Tx, c Caller, t audit.Type, details audit.Details) error {
 	return recordAs(tx, c, t, "", details)
 }
@@ -201,7 +202,7 @@ func recordAs(tx *db.Tx, c Caller, t audit.Type, severity audit.Severity, detail
 	if err := audit.Append(tx, audit.Event{Type: t, Severity: severity, Success: true, Actor: c.actor(), Details: details}); err != nil {
 		return err
 	}
-	if c.Key == nil {
+	if c.Key == nil || !c.Request.Change {
 		return nil
 	}
 	_, used := keyUse(c.actor(), c.Request.Route)

@@ -89,13 +89,15 @@ func TestWhatCannotBeRecordedDoesNotHappen(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	outside := e.outside(t)
-	before := dump(t, outside)
+	before, err := securitytest.DumpOf(e.dataDir)
+	if err != nil || len(before) < 12 {
+		t.Fatalf("%d tables, %v", len(before), err)
+	}
 	keysBefore, err := os.ReadFile(filepath.Join(e.dataDir, "keys.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := outside.Exec("CREATE TRIGGER no_log BEFORE INSERT ON audit_events BEGIN SELECT RAISE(ABORT, 'no room'); END"); err != nil {
+	if err := securitytest.RefuseEvents(e.dataDir); err != nil {
 		t.Fatal(err)
 	}
 	for name, change := range map[string]func() error{
@@ -217,12 +219,16 @@ func TestWhatCannotBeRecordedDoesNotHappen(t *testing.T) {
 		"rotate the keys": func() error { _, err := command.RotateKeys(ctx, false); return err },
 		"sign out":        func() error { return e.service.Logout(ctx, e.caller) },
 	} {
-		if err := change(); err == nil || !strings.Contains(err.Error(), "no room") {
+		if err := change(); err == nil || !strings.Contains(err.Error(), securitytest.NoRoom) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if after := dump(t, outside); after != before {
-		t.Errorf("something was done all the same:\n%s\nwas\n%s", after, before)
+	after, err := securitytest.DumpOf(e.dataDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, change := range after.Changes(before) {
+		t.Errorf("something was done all the same: %s", change)
 	}
 	if after, err := os.ReadFile(filepath.Join(e.dataDir, "keys.json")); err != nil || string(after) != string(keysBefore) {
 		t.Errorf("keys that were not recorded are in use, %v", err)
@@ -244,62 +250,6 @@ func (e *enrolled) outside(t *testing.T) *sql.DB {
 		}
 	})
 	return outside
-}
-
-// tables are all there are, so that a new one is not forgotten.
-func tables(t *testing.T, outside *sql.DB) []string {
-	t.Helper()
-	rows, err := outside.Query("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer rows.Close()
-	var names []string
-	for rows.Next() {
-		var name string
-		if err := rows.Scan(&name); err != nil {
-			t.Fatal(err)
-		}
-		names = append(names, name)
-	}
-	if err := rows.Err(); err != nil || len(names) < 12 {
-		t.Fatalf("%d tables, %v", len(names), err)
-	}
-	return names
-}
-
-// dump is every row that a change could touch.
-func dump(t *testing.T, outside *sql.DB) string {
-	t.Helper()
-	var text strings.Builder
-	for _, table := range tables(t, outside) {
-		rows, err := outside.Query("SELECT * FROM " + table + " ORDER BY 1, 2")
-		if err != nil {
-			t.Fatal(err)
-		}
-		columns, err := rows.Columns()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for rows.Next() {
-			values := make([]any, len(columns))
-			for i := range values {
-				values[i] = new(sql.RawBytes)
-			}
-			if err := rows.Scan(values...); err != nil {
-				t.Fatal(err)
-			}
-			text.WriteString(table)
-			for _, v := range values {
-				text.WriteString("|" + string(*v.(*sql.RawBytes)))
-			}
-			text.WriteString("\n")
-		}
-		if err := rows.Err(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return text.String()
 }
 
 // TestKeyUseIsCountedInMinutes: a burst of reads is two events, and what was

@@ -141,7 +141,7 @@ const (
 // SetPolicy puts members of the JSON of a policy over the defaults, in a data
 // folder whose policy nobody has changed yet.
 func SetPolicy(dataDir, members string) (err error) {
-	db, err := sql.Open("sqlite3", "file:"+(&url.URL{Path: filepath.Join(dataDir, "patronus.db")}).EscapedPath()+"?_busy_timeout=5000")
+	db, err := outside(dataDir)
 	if err != nil {
 		return err
 	}

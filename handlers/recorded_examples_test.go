@@ -1,0 +1,250 @@
+package handlers
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"patronus.internal/dashboard/security"
+	"patronus.internal/dashboard/security/audit"
+	"patronus.internal/dashboard/security/secret"
+	"patronus.internal/dashboard/security/session"
+)
+
+// example is a request that succeeds.
+type example struct {
+	status int          // 200 when it is not said
+	events []audit.Type // what it must write, in this order
+	// why there is no event, of a route whose method says that it may change
+	// something
+	why   string
+	empty bool // on an installation without a user
+	call  func(s *stage) call
+}
+
+// bookkeeping is what a request may note about itself without an event: when a
+// session or key was used last and from where, and that a notice was shown.
+var bookkeeping = []string{"sessions.last_seen_at_us", "sessions.new_device", "api_keys.last_used_at_us", "api_keys.last_used_ip", "api_key_networks"}
+
+type fields = map[string]string
+
+// ask is a call without anything to prepare.
+func ask(c call) func(*stage) call { return func(*stage) call { return c } }
+
+// proof is what a page asks for before a critical operation.
+func proof(s *stage) map[string]string {
+	return fields{"password": stagePassword, "code": s.ada.code()}
+}
+
+// confirm sends the form of a critical operation.
+func confirm(id func(*stage) string) func(*stage) call {
+	return func(s *stage) call { return call{id: id(s), form: proof(s)} }
+}
+
+func nobody(*stage) string  { return "" }
+func umaID(s *stage) string { return s.uma.ID }
+
+// firstFactor is the admin's authenticator app.
+func firstFactor(s *stage) string {
+	state, err := s.service.MFA(s.ctx, s.caller(s.ada.Token))
+	s.check(err)
+	return state.Factors[0].ID
+}
+
+// ofUma are the sessions of the user.
+func ofUma(s *stage) []session.Session {
+	live, err := s.service.Sessions(s.ctx, s.caller(s.uma.Token), "")
+	s.check(err)
+	return live
+}
+
+func umaSession(s *stage) string { return ofUma(s)[0].ID }
+
+// umaKey is a key of the user's.
+func umaKey(s *stage) string {
+	id, _ := s.key(s.uma, "audit:read")
+	return id
+}
+
+// blocked is the id of a block that is there.
+func blocked(s *stage) string {
+	block, err := s.service.BlockIP(s.ctx, s.caller(s.ada.Token), security.BlockRequest{Network: "203.0.113.7", Duration: time.Hour})
+	s.check(err)
+	return block.ID
+}
+
+// begunTOTP is the code of an enrollment that the user began where the token or
+// the cookie is.
+func begunTOTP(s *stage, who security.Caller) string {
+	begun, err := s.service.BeginTOTP(s.ctx, who, "")
+	s.check(err)
+	return s.totp(begun.Secret)
+}
+
+// resetToken is that of a link which an admin made for the user.
+func resetToken(s *stage) string {
+	admin := s.caller(s.ada.Token)
+	nonce, err := s.service.Nonce(s.ctx, admin, "users.reset_link", security.Proof{Password: secret.NewText(stagePassword), Code: s.ada.code()})
+	s.check(err)
+	link, err := s.service.ResetLink(s.ctx, admin, nonce, s.uma.ID)
+	s.check(err)
+	_, token, _ := strings.Cut(link.Reveal(), "token=")
+	return token
+}
+
+// pending signs the admin in with the password alone.
+func pending(s *stage, kind session.Kind) *part {
+	secret := s.login(kind, s.ada.Email).Secret.Reveal()
+	return &part{Token: secret, Cookie: secret}
+}
+
+// setupToken is that of the link of the first run.
+func setupToken(s *stage) string {
+	link, err := s.service.FirstRun(s.ctx)
+	s.check(err)
+	_, token, _ := strings.Cut(link, "token=")
+	return token
+}
+
+// digitsToken is that of a CAPTCHA to look at or to hear.
+func digitsToken(s *stage) string {
+	token, err := s.service.CaptchaDigits(s.uma.Email)
+	s.check(err)
+	return url.QueryEscape(token)
+}
+
+const newStagePassword = "walnut gravel theorem 7"
+
+// examples has one for each route: for every one that may change something, and
+// for every one that needs more than its address. A GET that is not named here is
+// asked for as it stands, by the admin, and may neither change nor write anything.
+var examples = map[string]example{
+	"POST /api/v1/auth/login": {events: []audit.Type{audit.LoginAttempt, audit.NewDevice}, call: func(s *stage) call {
+		return call{json: fields{"email": s.uma.Email, "password": stagePassword}, header: fields{"User-Agent": "another/1"}}
+	}},
+	"POST /api/v1/auth/mfa": {events: []audit.Type{audit.MFAVerify, audit.NewDevice}, call: func(s *stage) call {
+		return call{json: fields{"mfa_token": pending(s, session.API).Token, "method": "backup_code", "code": s.ada.code()}, header: fields{"User-Agent": "another/1"}}
+	}},
+	"POST /api/v1/auth/refresh": {events: []audit.Type{audit.TokenRefresh}, call: func(s *stage) call {
+		return call{json: fields{"refresh_token": s.uma.Refresh}}
+	}},
+	"POST /api/v1/auth/forgot-password": {status: 202, events: []audit.Type{audit.PasswordReset}, call: func(s *stage) call {
+		return call{json: fields{"email": s.uma.Email}}
+	}},
+	"POST /api/v1/auth/reset-password": {status: 204, events: []audit.Type{audit.SessionEnd, audit.SessionEnd, audit.PasswordChange}, call: func(s *stage) call {
+		return call{json: fields{"token": resetToken(s), "new_password": newStagePassword}}
+	}},
+	"POST /api/v1/auth/logout": {status: 204, events: []audit.Type{audit.Logout}},
+	"POST /api/v1/auth/nonce": {events: []audit.Type{audit.MFAVerify}, call: func(s *stage) call {
+		return call{json: fields{"action": "users.delete", "password": stagePassword, "code": s.ada.code()}}
+	}},
+	"POST /api/v1/me/password": {status: 204, events: []audit.Type{audit.SessionEnd, audit.PasswordChange}, call: func(s *stage) call {
+		return call{as: &s.uma, json: fields{"current_password": stagePassword, "new_password": newStagePassword}}
+	}},
+	"DELETE /api/v1/mfa": {status: 204, events: []audit.Type{audit.MFADisable, audit.SessionEnd}, call: func(s *stage) call {
+		return call{nonce: s.nonce("mfa.disable")}
+	}},
+	"DELETE /api/v1/mfa/factors/:id": {status: 204, events: []audit.Type{audit.MFADisable, audit.SessionEnd}, call: func(s *stage) call {
+		return call{id: firstFactor(s), nonce: s.nonce("mfa.remove")}
+	}},
+	"POST /api/v1/mfa/backup-codes": {events: []audit.Type{audit.MFAEnroll}, call: func(s *stage) call {
+		return call{nonce: s.nonce("mfa.backup_codes")}
+	}},
+	"POST /api/v1/mfa/totp": {events: []audit.Type{audit.MFAEnroll}, call: func(s *stage) call { return call{as: &s.uma} }},
+	"POST /api/v1/mfa/totp/verify": {events: []audit.Type{audit.SessionEnd, audit.MFAEnroll}, call: func(s *stage) call {
+		return call{as: &s.uma, json: fields{"code": begunTOTP(s, s.caller(s.uma.Token))}}
+	}},
+	"POST /api/v1/api-keys": {status: 201, events: []audit.Type{audit.APIKeyCreate},
+		call: ask(call{json: map[string]any{"name": "x", "scopes": []string{"audit:read"}}})},
+	"GET /api/v1/api-keys/:id":    {call: func(s *stage) call { return call{id: umaKey(s)} }},
+	"DELETE /api/v1/api-keys/:id": {status: 204, events: []audit.Type{audit.APIKeyRevoke}, call: func(s *stage) call { return call{id: umaKey(s)} }},
+	"DELETE /api/v1/sessions/:id": {status: 204, events: []audit.Type{audit.SessionEnd}, call: func(s *stage) call { return call{id: umaSession(s)} }},
+	"GET /api/v1/audit/export":    {events: []audit.Type{audit.DataExport}},
+	"GET /api/v1/audit/:id":       {call: ask(call{id: "1"})},
+	"POST /api/v1/admin/revoke-all-tokens": {events: []audit.Type{audit.TokenRevoke}, call: func(s *stage) call {
+		return call{nonce: s.nonce("admin.revoke_all_tokens")}
+	}},
+	"POST /api/v1/admin/force-mfa-reenroll": {events: []audit.Type{audit.UserUpdate, audit.SessionEnd, audit.SessionEnd}, call: func(s *stage) call {
+		return call{nonce: s.nonce("admin.force_mfa_reenroll"), json: fields{"user_id": s.uma.ID}}
+	}},
+	"POST /api/v1/admin/block-ip": {status: 201, events: []audit.Type{audit.IPBlock}, call: ask(call{json: fields{"ip": "203.0.113.7", "duration": "1h"}})},
+	"DELETE /api/v1/admin/blocked-ips/:id": {status: 204, events: []audit.Type{audit.IPUnblock}, call: func(s *stage) call {
+		return call{id: blocked(s)}
+	}},
+	"GET /api/v1/users/:id": {call: func(s *stage) call { return call{id: s.uma.ID} }},
+	"PATCH /api/v1/users/:id": {events: []audit.Type{audit.UserUpdate, audit.SessionEnd, audit.SessionEnd}, call: func(s *stage) call {
+		return call{id: s.uma.ID, json: fields{"role": "viewer"}, nonce: s.nonce("users.role")}
+	}},
+	"DELETE /api/v1/users/:id": {status: 204, events: []audit.Type{audit.UserDelete, audit.SessionEnd, audit.SessionEnd}, call: func(s *stage) call {
+		return call{id: s.uma.ID, nonce: s.nonce("users.delete")}
+	}},
+	"PATCH /api/v1/policies": {events: []audit.Type{audit.PolicyChange}, call: func(s *stage) call {
+		return call{json: map[string]any{"audit": map[string]any{"retention_days": 30}}, nonce: s.nonce("policies.write")}
+	}},
+
+	"GET /ws/audit": {status: http.StatusSwitchingProtocols, call: ask(call{header: fields{"Connection": "Upgrade", "Upgrade": "websocket",
+		"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="}})},
+
+	"GET /setup": {empty: true, call: func(s *stage) call { return call{path: "/setup?token=" + setupToken(s)} }},
+	"POST /setup": {empty: true, status: 303, events: []audit.Type{audit.UserCreate, audit.LoginAttempt}, call: func(s *stage) call {
+		return call{form: fields{"token": setupToken(s), "email": "ada@example.org", "password": stagePassword, "password_confirm": stagePassword}}
+	}},
+	"POST /login": {status: 303, events: []audit.Type{audit.LoginAttempt, audit.NewDevice}, call: func(s *stage) call {
+		return call{form: fields{"email": s.uma.Email, "password": stagePassword}}
+	}},
+	"GET /login/captcha.png": {call: func(s *stage) call { return call{path: "/login/captcha.png?token=" + digitsToken(s)} }},
+	"GET /login/captcha.wav": {call: func(s *stage) call { return call{path: "/login/captcha.wav?token=" + digitsToken(s)} }},
+	"GET /login/mfa":         {call: func(s *stage) call { return call{as: pending(s, session.Browser)} }},
+	"POST /login/mfa": {status: 303, events: []audit.Type{audit.MFAVerify, audit.NewDevice}, call: func(s *stage) call {
+		return call{as: pending(s, session.Browser), form: fields{"method": "backup_code", "code": s.ada.code()}}
+	}},
+	"POST /forgot-password": {events: []audit.Type{audit.PasswordReset}, call: func(s *stage) call {
+		return call{form: fields{"email": s.uma.Email}}
+	}},
+	"GET /reset-password": {call: func(s *stage) call { return call{path: "/reset-password?token=" + resetToken(s)} }},
+	"POST /reset-password": {status: 303, events: []audit.Type{audit.SessionEnd, audit.SessionEnd, audit.PasswordChange}, call: func(s *stage) call {
+		return call{form: fields{"token": resetToken(s), "password": newStagePassword, "password_confirm": newStagePassword}}
+	}},
+	"POST /logout": {status: 303, events: []audit.Type{audit.Logout}, call: ask(call{form: fields{}})},
+
+	"GET /audit/export": {events: []audit.Type{audit.DataExport}},
+	"GET /audit/:id":    {call: ask(call{id: "1"})},
+	"POST /api-keys":    {status: 201, events: []audit.Type{audit.APIKeyCreate}, call: ask(call{form: fields{"name": "x", "scopes": "audit:read", "expires_in_days": "90"}})},
+	"POST /api-keys/:id/revoke": {status: 303, events: []audit.Type{audit.APIKeyRevoke}, call: func(s *stage) call {
+		return call{id: umaKey(s), as: &s.uma, form: fields{}}
+	}},
+	"POST /account/password": {status: 303, events: []audit.Type{audit.SessionEnd, audit.PasswordChange}, call: func(s *stage) call {
+		return call{as: &s.uma, form: fields{"current_password": stagePassword, "password": newStagePassword, "password_confirm": newStagePassword}}
+	}},
+	"GET " + alivePath: {status: 204},
+	"POST /account/sessions/:id/end": {status: 303, events: []audit.Type{audit.SessionEnd}, call: func(s *stage) call {
+		return call{id: umaSession(s), as: &s.uma, form: fields{}}
+	}},
+	"POST /account/sessions/end-others": {status: 303, events: []audit.Type{audit.SessionEnd}, call: func(s *stage) call {
+		return call{as: &s.uma, form: fields{}}
+	}},
+	"POST /account/mfa/totp": {status: 303, events: []audit.Type{audit.MFAEnroll}, call: func(s *stage) call { return call{as: &s.uma, form: fields{}} }},
+	"POST /account/mfa/totp/verify": {events: []audit.Type{audit.SessionEnd, audit.MFAEnroll}, call: func(s *stage) call {
+		who, err := s.service.IdentifyCookie(s.ctx, stageRequest, secret.NewText(s.uma.Cookie))
+		s.check(err)
+		return call{as: &s.uma, form: fields{"code": begunTOTP(s, who)}}
+	}},
+	"POST /account/mfa/backup-codes":       {events: []audit.Type{audit.MFAVerify, audit.MFAEnroll}, call: confirm(nobody)},
+	"POST /account/mfa/disable":            {status: 303, events: []audit.Type{audit.MFAVerify, audit.MFADisable, audit.SessionEnd}, call: confirm(nobody)},
+	"GET /account/mfa/factors/:id/remove":  {call: func(s *stage) call { return call{id: firstFactor(s)} }},
+	"POST /account/mfa/factors/:id/remove": {status: 303, events: []audit.Type{audit.MFAVerify, audit.MFADisable, audit.SessionEnd}, call: confirm(firstFactor)},
+	"POST /ip-blocks":                      {status: 303, events: []audit.Type{audit.IPBlock}, call: ask(call{form: fields{"ip": "203.0.113.7", "duration": "1h"}})},
+	"POST /ip-blocks/forget":               {status: 303, events: []audit.Type{audit.IPUnblock}, call: ask(call{form: fields{"about": "203.0.113.7"}})},
+	"POST /ip-blocks/:id/remove":           {status: 303, events: []audit.Type{audit.IPUnblock}, call: func(s *stage) call { return call{id: blocked(s), form: fields{}} }},
+	"GET /users/:id":                       {call: func(s *stage) call { return call{id: s.uma.ID} }},
+	"POST /users/:id/unlock":               {status: 303, events: []audit.Type{audit.AccountUnlock}, call: func(s *stage) call { return call{id: s.uma.ID, form: fields{}} }},
+	"POST /users/everyone/sign-out":        {status: 303, events: []audit.Type{audit.MFAVerify, audit.TokenRevoke}, call: confirm(nobody)},
+	"POST /users/everyone/reenroll":        {status: 303, events: []audit.Type{audit.MFAVerify, audit.UserUpdate, audit.SessionEnd, audit.SessionEnd}, call: confirm(nobody)},
+	"GET /users/:id/sign-out":              {call: func(s *stage) call { return call{id: s.uma.ID} }},
+	"POST /users/:id/sign-out":             {status: 303, events: []audit.Type{audit.MFAVerify, audit.TokenRevoke}, call: confirm(umaID)},
+	"GET /users/:id/reenroll":              {call: func(s *stage) call { return call{id: s.uma.ID} }},
+	"POST /users/:id/reenroll":             {status: 303, events: []audit.Type{audit.MFAVerify, audit.UserUpdate, audit.SessionEnd, audit.SessionEnd}, call: confirm(umaID)},
+	"GET /users/:id/reset-link":            {call: func(s *stage) call { return call{id: s.uma.ID} }},
+	"POST /users/:id/reset-link":           {events: []audit.Type{audit.MFAVerify, audit.PasswordReset}, call: confirm(umaID)},
+}
