@@ -55,10 +55,13 @@ func lastToken(tx *db.Tx) time.Time { return tx.Now().Add(token.MaxLifetime) }
 // recordEnded writes a session_end event for each session of a user.
 func recordEnded(tx *db.Tx, actor audit.Actor, userID string, ids []string, reason string) error {
 	for _, id := range ids {
-		if err := audit.Append(tx, audit.Event{Type: audit.SessionEnd, Success: true, Actor: actor,
-			Details: audit.Details{"target_session_id": id, "target_user_id": userID, "reason": reason}}); err != nil {
+		if err := audit.Append(tx, audit.Event{Type: audit.SessionEnd, Success: true, Actor: actor, Details: endedDetails(id, userID, reason)}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func endedDetails(id, userID, reason string) audit.Details {
+	return audit.Details{"target_session_id": id, "target_user_id": userID, "reason": reason}
 }

@@ -80,9 +80,7 @@ func (s *Service) Export(ctx context.Context, c Caller, f audit.Filter, format s
 // ExportForHost is Export as a command of the host: of everybody's events.
 func (s *Service) ExportForHost(ctx context.Context, f audit.Filter, format string, take func([]audit.Record) error) error {
 	f, leave, err := s.beginExport(ctx, "", f, func(tx *db.Tx) error {
-		details := exportDetails(f, format)
-		details["actor"] = "cli"
-		return audit.Append(tx, audit.Event{Type: audit.DataExport, Success: true, Details: details})
+		return recordForHost(tx, audit.DataExport, exportDetails(f, format))
 	})
 	if err != nil {
 		return err

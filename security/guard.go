@@ -181,7 +181,7 @@ func (s *Service) UnlockUser(ctx context.Context, email string) error {
 		if _, err := s.unlock(tx, u); err != nil {
 			return err
 		}
-		return audit.Append(tx, audit.Event{Type: audit.AccountUnlock, Success: true, Details: audit.Details{"actor": "cli", "target_user_id": u.ID, "target_email": u.Email}})
+		return recordForHost(tx, audit.AccountUnlock, audit.Details{"target_user_id": u.ID, "target_email": u.Email})
 	})
 }
 

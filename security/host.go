@@ -30,12 +30,28 @@ func (s *Service) DisableUser(ctx context.Context, email string) error {
 		if err := user.Disable(tx, u.ID); err != nil {
 			return err
 		}
-		if err := audit.Append(tx, audit.Event{Type: audit.UserUpdate, Success: true, Details: audit.Details{"actor": "cli",
-			"target_user_id": u.ID, "target_email": u.Email, "enabled": false}}); err != nil {
+		if err := recordForHost(tx, audit.UserUpdate, audit.Details{"target_user_id": u.ID, "target_email": u.Email, "enabled": false}); err != nil {
 			return err
 		}
-		return endAllOf(tx, audit.Actor{}, u.ID, "user_disabled")
+		const reason = "user_disabled"
+		ended, err := endSessions(tx, u.ID, "", reason)
+		if err != nil {
+			return err
+		}
+		for _, id := range ended {
+			if err := recordForHost(tx, audit.SessionEnd, endedDetails(id, u.ID, reason)); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
+}
+
+// recordForHost writes the event of a command of the host. Nobody has signed in
+// for it, so the details say where it comes from.
+func recordForHost(tx *db.Tx, t audit.Type, details audit.Details) error {
+	details["actor"] = "cli"
+	return audit.Append(tx, audit.Event{Type: t, Success: true, Details: details})
 }
 
 // RotateKeys is the command of the host that puts a new signing key in use and
@@ -44,7 +60,7 @@ func (s *Service) DisableUser(ctx context.Context, email string) error {
 func (s *Service) RotateKeys(ctx context.Context, dropOld bool) (kid string, err error) {
 	record := func(kid string) error {
 		return s.commit(ctx, func(tx *db.Tx) error {
-			return audit.Append(tx, audit.Event{Type: audit.KeyRotate, Success: true, Details: audit.Details{"actor": "cli", "kid": kid, "old_dropped": dropOld}})
+			return recordForHost(tx, audit.KeyRotate, audit.Details{"kid": kid, "old_dropped": dropOld})
 		})
 	}
 	kid, err = keyring.Rotate(s.keyFile, keyring.Options{Keep: token.MaxLifetime, Now: s.now, Rand: s.rand}, dropOld, record)

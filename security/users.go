@@ -38,7 +38,7 @@ func (s *Service) User(ctx context.Context, id string) (user.User, error) {
 // every command it is recorded: the list is personal data.
 func (s *Service) ListUsers(ctx context.Context) ([]user.User, error) {
 	err := s.commit(ctx, func(tx *db.Tx) error {
-		return audit.Append(tx, audit.Event{Type: audit.DataExport, Success: true, Details: audit.Details{"actor": "cli", "data": "users"}})
+		return recordForHost(tx, audit.DataExport, audit.Details{"data": "users"})
 	})
 	if err != nil {
 		return nil, err

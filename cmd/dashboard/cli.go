@@ -62,14 +62,20 @@ type streams struct {
 	err io.Writer
 }
 
+// newParser reads command lines into c.
+func newParser(c *cli, options ...kong.Option) (*kong.Kong, error) {
+	return kong.New(c, append(options,
+		kong.Name("dashboard"),
+		kong.Description("Sign-in with a second factor, scoped API keys and an audit log for web applications that you host yourself. Every flag --some-flag is also the variable PATRONUS_SOME_FLAG."),
+		kong.DefaultEnvars("PATRONUS"),
+	)...)
+}
+
 // run carries out one command line and returns the exit code.
 func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
 	var c cli
 	exited := -1
-	parser, err := kong.New(&c,
-		kong.Name("dashboard"),
-		kong.Description("Sign-in with a second factor, scoped API keys and an audit log for web applications that you host yourself. Every flag --some-flag is also the variable PATRONUS_SOME_FLAG."),
-		kong.DefaultEnvars("PATRONUS"),
+	parser, err := newParser(&c,
 		kong.Writers(out, errOut),
 		kong.Exit(func(code int) { exited = code }),
 		kong.BindTo(ctx, (*context.Context)(nil)),
