@@ -28,6 +28,10 @@ func TestAdminHelps(t *testing.T) {
 
 		admin.clicks("/users")
 		admin.follow(`main a[href="`+id+`"]`, 200)
+		admin.sees("What they did last")
+		admin.follow(`main a[href^="/audit?user_id="]`, 200)
+		admin.sees("mfa_enroll")
+		admin.visit(id, 200)
 		admin.asksFor(id + "/sign-out")
 		admin.confirms(s, id+"/sign-out")
 		admin.at(id)
