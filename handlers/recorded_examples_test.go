@@ -162,6 +162,7 @@ var examples = map[string]example{
 	"DELETE /api/v1/sessions/:id": {status: 204, events: []audit.Type{audit.SessionEnd}, call: func(s *stage) call { return call{id: umaSession(s)} }},
 	"GET /api/v1/audit/export":    {events: []audit.Type{audit.DataExport}},
 	"GET /api/v1/audit/:id":       {call: ask(call{id: "1"})},
+	"GET /api/v1/audit/:id/proof": {call: ask(call{id: "1"})},
 	"POST /api/v1/admin/revoke-all-tokens": {events: []audit.Type{audit.TokenRevoke}, call: func(s *stage) call {
 		return call{nonce: s.nonce("admin.revoke_all_tokens")}
 	}},
@@ -210,6 +211,7 @@ var examples = map[string]example{
 
 	"GET /audit/export": {events: []audit.Type{audit.DataExport}},
 	"GET /audit/:id":    {call: ask(call{id: "1"})},
+	"GET " + proofPath:  {call: ask(call{id: "1"})},
 	"POST /api-keys":    {status: 201, events: []audit.Type{audit.APIKeyCreate}, call: ask(call{form: fields{"name": "x", "scopes": "audit:read", "expires_in_days": "90"}})},
 	"POST /api-keys/:id/revoke": {status: 303, events: []audit.Type{audit.APIKeyRevoke}, call: func(s *stage) call {
 		return call{id: umaKey(s), as: &s.uma, form: fields{}}
@@ -247,4 +249,8 @@ var examples = map[string]example{
 	"POST /users/:id/reenroll":             {status: 303, events: []audit.Type{audit.MFAVerify, audit.UserUpdate, audit.SessionEnd, audit.SessionEnd}, call: confirm(umaID)},
 	"GET /users/:id/reset-link":            {call: func(s *stage) call { return call{id: s.uma.ID} }},
 	"POST /users/:id/reset-link":           {events: []audit.Type{audit.MFAVerify, audit.PasswordReset}, call: confirm(umaID)},
+	"GET /users/:id/delete":                {call: func(s *stage) call { return call{id: s.uma.ID} }},
+	"POST /users/:id/delete":               {status: 303, events: []audit.Type{audit.MFAVerify, audit.UserDelete, audit.SessionEnd, audit.SessionEnd}, call: confirm(umaID)},
+	"GET /users/:id/erase":                 {call: func(s *stage) call { return call{id: s.uma.ID} }},
+	"POST /users/:id/erase":                {status: 303, events: []audit.Type{audit.MFAVerify, audit.UserDelete, audit.SessionEnd, audit.SessionEnd}, call: confirm(umaID)},
 }

@@ -136,7 +136,7 @@ func (s *stage) perform(r route, e example, want []audit.Type, keyID string) {
 // dump is every table but the log itself.
 func (s *stage) dump() securitytest.Dump {
 	s.t.Helper()
-	d, err := securitytest.DumpOf(s.dir, append(slices.Clone(bookkeeping), "audit_events")...)
+	d, err := securitytest.DumpOf(s.dir, slices.Concat(bookkeeping, securitytest.LogTables)...)
 	s.check(err)
 	if len(d) < 12 {
 		s.t.Fatalf("only %d tables are looked at", len(d))

@@ -46,10 +46,12 @@ var examples = map[string][]example{
 		{args: []string{"new@example.org", "--role", "viewer"}, events: []audit.Type{audit.UserCreate}},
 		{args: []string{"new@example.org", "--role", "viewer", "--password-stdin"}, stdin: securitytest.GoodPassword, events: []audit.Type{audit.UserCreate}},
 	},
-	"user list":    {{events: []audit.Type{audit.DataExport}}},
-	"user unlock":  {{args: []string{"uma@example.org"}, events: []audit.Type{audit.AccountUnlock}}},
-	"user disable": {{args: []string{"uma@example.org"}, events: []audit.Type{audit.UserUpdate, audit.SessionEnd}}},
-	"audit export": {{args: []string{"--format", "csv"}, events: []audit.Type{audit.DataExport}}},
+	"user list":        {{events: []audit.Type{audit.DataExport}}},
+	"user unlock":      {{args: []string{"uma@example.org"}, events: []audit.Type{audit.AccountUnlock}}},
+	"user disable":     {{args: []string{"uma@example.org"}, events: []audit.Type{audit.UserUpdate, audit.SessionEnd}}},
+	"audit export":     {{args: []string{"--format", "csv"}, events: []audit.Type{audit.DataExport}}},
+	"audit verify":     {{why: "it looks at the log, which anybody with the files can; nothing is changed or shown of it"}},
+	"audit public-key": {{why: "it prints what everybody may know"}},
 	"keys rotate": {
 		{events: []audit.Type{audit.KeyRotate}},
 		{args: []string{"--drop-old"}, events: []audit.Type{audit.KeyRotate}},
@@ -239,7 +241,7 @@ func (h *host) serve(flags ...string) string {
 
 func (h *host) dump() securitytest.Dump {
 	h.t.Helper()
-	d, err := securitytest.DumpOf(h.dir, "audit_events")
+	d, err := securitytest.DumpOf(h.dir, securitytest.LogTables...)
 	if err != nil || len(d) < 12 {
 		h.t.Fatalf("%d tables, %v", len(d), err)
 	}

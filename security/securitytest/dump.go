@@ -41,6 +41,10 @@ func DumpOf(dataDir string, without ...string) (d Dump, err error) {
 	return d, nil
 }
 
+// LogTables are those of the log: events, and what is kept of them. They change with
+// every event.
+var LogTables = []string{"audit_events", "audit_tiles", "audit_head", "audit_checkpoints", "audit_counts", "audit_hours"}
+
 // rowsOf are the rows of a query, sorted, without the columns to skip.
 func rowsOf(db *sql.DB, query string, skip func(column string) bool) ([]string, error) {
 	rows, err := db.Query(query)
