@@ -25,6 +25,9 @@ func (p *person) readsAuditLog(s *server) {
 	p.sees("mfa_verify")
 	p.sees(p.email)
 	p.inspect("audit-event")
+	p.follow(`form[action$="#proof"] button`, 200)
+	p.sees("Verified: this event is as it was written.")
+	p.inspect("audit-event-verified")
 	p.follow(`main a[href^="/audit?q="]`, 200) // what else its request did
 	if n := len(p.eventIDs()); n == 0 {
 		p.t.Error("no event has the request of the one that led here")

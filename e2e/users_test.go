@@ -56,6 +56,23 @@ func TestAdminHelps(t *testing.T) {
 		user.isSignedOut()
 		admin.clicks("/api-keys")
 		admin.at("/api-keys")
+
+		admin.visit(id, 200)
+		admin.asksFor(id + "/delete")
+		admin.sees("The audit log keeps what they did")
+		admin.visit(id, 200)
+		admin.asksFor(id + "/erase")
+		admin.inspect("confirm-erase")
+		admin.confirms(s, id+"/erase")
+		admin.at("/users")
+		admin.sees("erased from the audit log")
+		admin.visit(id, 404)
+		admin.visit("/audit?user_id="+strings.TrimPrefix(id, "/users/"), 200)
+		admin.seesNot(user.email)
+		admin.follow(`main a[href^="/audit/"]`, 200)
+		admin.follow(`form[action$="#proof"] button`, 200)
+		admin.sees("Verified")
+		admin.inspect("audit-event-erased")
 	})
 }
 
