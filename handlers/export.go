@@ -96,6 +96,16 @@ func (s *Server) exportEvents(c echo.Context) error {
 	return writer.Close()
 }
 
+// exportProgress tells the page how far the person's export is:
+// GET /audit/export/progress.
+func (s *Server) exportProgress(c echo.Context) error {
+	percent, running := s.service.ExportProgress(caller(c))
+	return c.JSON(http.StatusOK, struct {
+		Running bool `json:"running"`
+		Percent int  `json:"percent"`
+	}{running, percent})
+}
+
 // fromNow is a time on the clock of the network, which no test moves.
 func fromNow(d time.Duration) time.Time {
 	ctx, cancel := context.WithTimeout(context.Background(), d)

@@ -126,6 +126,7 @@ func (s *Server) pages() []route {
 		{get, "/", person, "", limitAuthenticated, false, s.pageOverview},
 		{get, "/audit", permitted, rbac.AuditRead, limitAuthenticated, false, s.pageAudit},
 		{get, "/audit/export", permitted, rbac.AuditRead, limitAuthenticated, false, s.exportEvents},
+		{get, "/audit/export/progress", permitted, rbac.AuditRead, limitAuthenticated, false, s.exportProgress},
 		{get, "/audit/:id", permitted, rbac.AuditRead, limitAuthenticated, false, s.pageAuditEvent},
 		{get, proofPath, permitted, rbac.AuditRead, limitAuthenticated, false, s.proofOfEvent},
 		{get, "/api-keys", person, "", limitAuthenticated, false, s.pageAPIKeys},

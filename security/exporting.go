@@ -3,6 +3,7 @@ package security
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"patronus.internal/dashboard/security/audit"
@@ -22,28 +23,60 @@ const (
 // others waiting. Its zero value is ready; it is safe for concurrent use.
 type exports struct {
 	mu      sync.Mutex
-	running map[string]struct{} // by user, "" for the host
+	running map[string]*exportRun // by user, "" for the host
 }
 
-// enter returns what ends an export, or secerr.Unavailable.
-func (e *exports) enter(userID string) (leave func(), err error) {
+// exportRun is how far an export is, in sequence numbers.
+type exportRun struct{ first, at, last atomic.Int64 }
+
+// handed notes that a batch was handed over.
+func (r *exportRun) handed(events []audit.Record) {
+	r.first.CompareAndSwap(0, events[0].Seq)
+	r.at.Store(events[len(events)-1].Seq)
+}
+
+// percent is how much of the log between the first event that matched and the last
+// that there was is done.
+func (r *exportRun) percent() int {
+	first, last := r.first.Load(), r.last.Load()
+	if first == 0 || last <= first {
+		return 0
+	}
+	return int(min(100, (r.at.Load()-first)*100/(last-first)))
+}
+
+// enter returns a run, which leave ends, or secerr.Unavailable.
+func (e *exports) enter(userID string) (run *exportRun, leave func(), err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if _, twice := e.running[userID]; twice {
-		return nil, secerr.Busy("You are exporting the log already. Wait for that to end, or end it.", time.Minute, nil)
+		return nil, nil, secerr.Busy("You are exporting the log already. Wait for that to end, or end it.", time.Minute, nil)
 	}
 	if len(e.running) >= maxExports {
-		return nil, secerr.Busy("Others are exporting the log right now. Try again in a minute.", time.Minute, nil)
+		return nil, nil, secerr.Busy("Others are exporting the log right now. Try again in a minute.", time.Minute, nil)
 	}
 	if e.running == nil {
-		e.running = make(map[string]struct{})
+		e.running = make(map[string]*exportRun)
 	}
-	e.running[userID] = struct{}{}
-	return func() {
+	run = new(exportRun)
+	e.running[userID] = run
+	return run, func() {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		delete(e.running, userID)
 	}, nil
+}
+
+// ExportProgress is how far the export of a person is, in hundredths; running is
+// false when there is none.
+func (s *Service) ExportProgress(c Caller) (percent int, running bool) {
+	s.exports.mu.Lock()
+	defer s.exports.mu.Unlock()
+	run, running := s.exports.running[c.User.ID]
+	if !running {
+		return 0, false
+	}
+	return run.percent(), true
 }
 
 // Export goes through the events that match, oldest first, up to the newest of
@@ -55,7 +88,7 @@ func (e *exports) enter(userID string) (leave func(), err error) {
 func (s *Service) Export(ctx context.Context, c Caller, f audit.Filter, format string, take func([]audit.Record) error) error {
 	details := exportDetails(f, format)
 	f, some := withinReach(c, f)
-	f, leave, err := s.beginExport(ctx, c.User.ID, f, func(tx *db.Tx) error {
+	f, run, leave, err := s.beginExport(ctx, c.User.ID, f, func(tx *db.Tx) error {
 		if err := still(tx, tx.Now(), c); err != nil {
 			return err
 		}
@@ -73,13 +106,14 @@ func (s *Service) Export(ctx context.Context, c Caller, f audit.Filter, format s
 		if err := still(s.db.Read(ctx), s.now(), c); err != nil {
 			return err
 		}
+		run.handed(events)
 		return take(events)
 	})
 }
 
 // ExportForHost is Export as a command of the host: of everybody's events.
 func (s *Service) ExportForHost(ctx context.Context, f audit.Filter, format string, take func([]audit.Record) error) error {
-	f, leave, err := s.beginExport(ctx, "", f, func(tx *db.Tx) error {
+	f, _, leave, err := s.beginExport(ctx, "", f, func(tx *db.Tx) error {
 		return recordForHost(tx, audit.DataExport, exportDetails(f, format))
 	})
 	if err != nil {
@@ -111,12 +145,12 @@ func exportDetails(f audit.Filter, format string) audit.Details {
 
 // beginExport checks the filter, takes a place, and records the export. It
 // returns the filter of the events up to now.
-func (s *Service) beginExport(ctx context.Context, userID string, f audit.Filter, record func(*db.Tx) error) (of audit.Filter, leave func(), err error) {
+func (s *Service) beginExport(ctx context.Context, userID string, f audit.Filter, record func(*db.Tx) error) (of audit.Filter, run *exportRun, leave func(), err error) {
 	if f, err = checked(f); err != nil {
-		return f, nil, err
+		return f, nil, nil, err
 	}
-	if leave, err = s.exports.enter(userID); err != nil {
-		return f, nil, err
+	if run, leave, err = s.exports.enter(userID); err != nil {
+		return f, nil, nil, err
 	}
 	newest, err := audit.Newest(s.db.Read(ctx))
 	if err == nil {
@@ -124,10 +158,11 @@ func (s *Service) beginExport(ctx context.Context, userID string, f audit.Filter
 	}
 	if err != nil {
 		leave()
-		return f, nil, err
+		return f, nil, nil, err
 	}
+	run.last.Store(newest)
 	f.Before, f.Limit = newest+1, exportBatch
-	return f, leave, nil
+	return f, run, leave, nil
 }
 
 // verifiable is the format in which events take along what proves them.

@@ -12,15 +12,15 @@ func TestExportsAreBounded(t *testing.T) {
 	var leave func()
 	for _, user := range []string{"a", "b", "c", "d"} {
 		var err error
-		if leave, err = e.enter(user); err != nil {
+		if _, leave, err = e.enter(user); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := e.enter("e"); !secerr.Is(err, secerr.Unavailable) {
+	if _, _, err := e.enter("e"); !secerr.Is(err, secerr.Unavailable) {
 		t.Errorf("the fifth: %v", err)
 	}
 	leave()
-	if _, err := e.enter("e"); err != nil {
+	if _, _, err := e.enter("e"); err != nil {
 		t.Errorf("after one has left: %v", err)
 	}
 }

@@ -3,8 +3,10 @@ package security_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 
+	"patronus.internal/dashboard/security"
 	"patronus.internal/dashboard/security/audit"
 	"patronus.internal/dashboard/security/secerr"
 )
@@ -128,5 +130,31 @@ func TestOneExportForAPerson(t *testing.T) {
 	}
 	if err := e.service.Export(ctx, e.caller, audit.Filter{}, "csv", ignore); err != nil {
 		t.Errorf("afterwards: %v", err)
+	}
+}
+
+// TestExportTellsHowFarItIs while it runs, and to nobody else.
+func TestExportTellsHowFarItIs(t *testing.T) {
+	e := enrol(t, "admin")
+	if err := e.service.AppendEvents(context.Background(), 2000, old(0)); err != nil {
+		t.Fatal(err)
+	}
+	var told []int
+	err := e.service.Export(context.Background(), e.caller, audit.Filter{}, "csv", func([]audit.Record) error {
+		percent, running := e.service.ExportProgress(e.caller)
+		if !running {
+			t.Error("it does not run")
+		}
+		told = append(told, percent)
+		if _, running := e.service.ExportProgress(security.Caller{}); running {
+			t.Error("somebody else is told of it")
+		}
+		return nil
+	})
+	if err != nil || !slices.IsSorted(told) || told[0] < 20 || told[0] > 30 || told[len(told)-1] != 100 {
+		t.Errorf("told %v, %v", told, err)
+	}
+	if _, running := e.service.ExportProgress(e.caller); running {
+		t.Error("it runs for ever")
 	}
 }

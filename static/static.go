@@ -18,7 +18,7 @@ import (
 	"sync"
 )
 
-//go:embed app.css app.js captcha.js captcha-worker.js live.js strength.js zxcvbn.js.gz favicon.svg
+//go:embed app.css app.js captcha.js captcha-worker.js export.js live.js strength.js zxcvbn.js.gz favicon.svg
 var files embed.FS
 
 // Prefix is where the files are in the address space.
@@ -45,7 +45,7 @@ func init() {
 	const script = "text/javascript; charset=utf-8"
 	for embedded, contentType := range map[string]string{
 		"app.css": "text/css; charset=utf-8", "app.js": script, "captcha.js": script,
-		"captcha-worker.js": script, "live.js": script, "strength.js": script, "zxcvbn.js.gz": script, "favicon.svg": "image/svg+xml",
+		"captcha-worker.js": script, "export.js": script, "live.js": script, "strength.js": script, "zxcvbn.js.gz": script, "favicon.svg": "image/svg+xml",
 	} {
 		content, err := files.ReadFile(embedded)
 		if err != nil {

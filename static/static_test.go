@@ -21,7 +21,7 @@ func get(target string, header http.Header) (*httptest.ResponseRecorder, bool) {
 
 func TestFilesAreServedForEver(t *testing.T) {
 	for name, contentType := range map[string]string{"app.css": "text/css; charset=utf-8", "app.js": "text/javascript; charset=utf-8", "strength.js": "text/javascript; charset=utf-8",
-		"captcha.js": "text/javascript; charset=utf-8", "captcha-worker.js": "text/javascript; charset=utf-8", "live.js": "text/javascript; charset=utf-8",
+		"captcha.js": "text/javascript; charset=utf-8", "captcha-worker.js": "text/javascript; charset=utf-8", "live.js": "text/javascript; charset=utf-8", "export.js": "text/javascript; charset=utf-8",
 		"zxcvbn.js": "text/javascript; charset=utf-8", "favicon.svg": "image/svg+xml"} {
 		plain, served := get(URL(name), nil)
 		if !served || plain.Header().Get("Content-Type") != contentType || plain.Header().Get("Cache-Control") != "public, max-age=31536000, immutable" {

@@ -24,7 +24,7 @@ const withoutSwitches = {
 
 const source = readFileSync('node_modules/@tabler/core/dist/css/tabler.css', 'utf8')
 const [purged] = await new PurgeCSS().purge({
-  content: [...templates, '../app.js', '../strength.js', '../captcha.js', '../live.js'],
+  content: [...templates, '../app.js', '../strength.js', '../captcha.js', '../live.js', '../export.js'],
   css: [{ raw: postcss([withoutSwitches]).process(source, { from: undefined }).css }],
   variables: true,
   keyframes: true,
