@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"patronus.internal/dashboard/security/db"
 )
@@ -65,4 +66,44 @@ func appendConcurrently(b *testing.B, d *db.DB, callers int) {
 	}
 	wg.Wait()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}
+
+// BenchmarkRemove removes old events in the batches of retention. max-ms is how long
+// one of them kept the writer, its fdatasync included.
+func BenchmarkRemove(b *testing.B) {
+	tree := newTree(b)
+	d := openWith(b, filepath.Join(b.TempDir(), "patronus.db"), tree)
+	const events = 200_000
+	for begin := 0; begin < events; begin += 10_000 {
+		err := d.Write(context.Background(), func(tx *db.Tx) error {
+			for n := begin; n < begin+10_000; n++ {
+				e := signIn(n)
+				e.Actor.UserID, e.Actor.IPAddress = fmt.Sprintf("019b7cc2-474e-7464-8693-%012d", n*7919%5000), fmt.Sprintf("192.0.%d.%d", n*31%250, n*17%250)
+				if err := Append(tx, e); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	var longest time.Duration
+	removed := 0
+	b.ResetTimer()
+	for b.Loop() {
+		began := time.Now()
+		if err := d.Write(context.Background(), func(tx *db.Tx) error {
+			_, err := RemoveUpTo(tx, events)
+			return err
+		}); err != nil {
+			b.Fatal(err)
+		}
+		longest = max(longest, time.Since(began))
+		if removed += removeBatch; removed >= events {
+			break
+		}
+	}
+	b.ReportMetric(float64(longest.Microseconds())/1000, "max-ms")
 }
