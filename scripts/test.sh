@@ -45,6 +45,8 @@ prepare() {
   command -v oathtool >/dev/null || missing+=(oathtool)
   command -v sqlite3 >/dev/null || missing+=(sqlite3)
   command -v git >/dev/null || missing+=(git)
+  command -v rsyslogd >/dev/null || [ -x /usr/sbin/rsyslogd ] || missing+=(rsyslog)
+  compgen -G '/usr/lib*/rsyslog/lmnsd_gtls.so' >/dev/null || compgen -G '/usr/lib/*/rsyslog/lmnsd_gtls.so' >/dev/null || missing+=(rsyslog-gnutls)
   [ ${#missing[@]} -gt 0 ] || return 0
 
   printf '    missing: %s\n' "${missing[*]}"

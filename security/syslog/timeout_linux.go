@@ -1,0 +1,23 @@
+package syslog
+
+import (
+	"errors"
+	"net"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// setTakeTimeout breaks the connection when octets stay unacknowledged for so
+// long (TCP_USER_TIMEOUT, RFC 5482).
+func setTakeTimeout(conn *net.TCPConn, limit time.Duration) error {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var set error
+	err = raw.Control(func(fd uintptr) {
+		set = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(limit.Milliseconds()))
+	})
+	return errors.Join(err, set)
+}
