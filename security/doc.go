@@ -27,6 +27,9 @@
 //	ipblock   blocked addresses and networks, on disk and in memory
 //	anomaly   rules for suspicious activity
 //	geo       the country and place of an address
+//	syslog    the log to a syslog receiver
+//	webhook   the log to an HTTP server, in signed batches
+//	outbound  which addresses these two may connect to
 //
 // # Threat model
 //

@@ -2,6 +2,7 @@ package security
 
 import (
 	"context"
+	"errors"
 
 	"patronus.internal/dashboard/security/audit"
 	"patronus.internal/dashboard/security/db"
@@ -33,3 +34,14 @@ func (s *Service) AppendEvents(ctx context.Context, n int, event func(i int) aud
 
 // Retain removes what the policy does not keep.
 func (s *Service) Retain(ctx context.Context) error { return s.retain(ctx) }
+
+// PushOnce makes one attempt for each sink, with as many batches as there are.
+func (s *Service) PushOnce(ctx context.Context) (err error) {
+	for _, p := range s.pushers {
+		for more, failed := true, error(nil); more; {
+			more, failed = s.pushOnce(ctx, p)
+			err = errors.Join(err, failed)
+		}
+	}
+	return err
+}

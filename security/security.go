@@ -86,6 +86,7 @@ type Service struct {
 
 	refusals refusals
 	feed     feed
+	pushers  []*pusher // one for each sink
 
 	tracker *anomaly.Tracker
 	places  Places
