@@ -66,6 +66,10 @@ func NewApp(ctx context.Context, settings *Settings, std streams) (app *App, err
 		return nil, err
 	}
 	log := settings.logger(std.err)
+	targets, err := settings.sinks()
+	if err != nil {
+		return nil, err
+	}
 	places, err := settings.places(log)
 	if err != nil {
 		return nil, err
@@ -91,6 +95,10 @@ func NewApp(ctx context.Context, settings *Settings, std streams) (app *App, err
 	}
 	app.service, err = security.Open(ctx, security.Options{DataDir: settings.DataDir, PublicURL: app.public, Mail: mailer, TrustedProxies: proxies, Places: places, ArchiveDir: settings.AuditArchiveDir, Log: app.log})
 	if err != nil {
+		return app, err
+	}
+	// Before anything is written, so that it is pushed from its first event on.
+	if err := app.addSinks(ctx, targets); err != nil {
 		return app, err
 	}
 	if settings.AdminEmail != "" {
@@ -122,6 +130,20 @@ func NewApp(ctx context.Context, settings *Settings, std streams) (app *App, err
 	return app, nil
 }
 
+func (a *App) addSinks(ctx context.Context, targets sinks) error {
+	opened, err := targets.open(a.service)
+	if err != nil {
+		return err
+	}
+	for _, sink := range opened {
+		if err := a.service.AddSink(ctx, sink); err != nil {
+			return err
+		}
+		a.log.InfoContext(ctx, "the log is sent on", "sink", sink.String())
+	}
+	return nil
+}
+
 // Run serves until ctx ends, then lets requests in flight finish and the
 // writer drain.
 func (a *App) Run(ctx context.Context) error {
@@ -136,6 +158,7 @@ func (a *App) Run(ctx context.Context) error {
 	var maintained sync.WaitGroup
 	maintained.Go(func() { a.service.Maintain(maintenance) })
 	maintained.Go(func() { a.service.Deliver(maintenance) })
+	maintained.Go(func() { a.service.Push(maintenance) })
 	served := make(chan error, 1)
 	go func() { served <- a.server.Serve(a.listener) }()
 	fmt.Fprintf(a.std.out, "listening on %s://%s\n", a.scheme, a.listener.Addr())

@@ -30,7 +30,7 @@ type cli struct {
 	Serve       serveCmd       `cmd:"" default:"1" help:"Start the server (what dashboard does without a command)."`
 	User        userCmd        `cmd:"" help:"Add, list and disable users."`
 	Audit       auditCmd       `cmd:"" help:"Export and verify the log."`
-	Keys        keysCmd        `cmd:"" help:"Replace the key that signs access tokens."`
+	Keys        keysCmd        `cmd:"" help:"Replace the key that signs access tokens; show the secret of webhooks."`
 	Healthcheck healthcheckCmd `cmd:"" help:"Ask the running server whether it is well; for container probes."`
 	Version     versionCmd     `cmd:"" help:"Print the version, the commit, the Go version and the database schema."`
 }
@@ -48,6 +48,11 @@ type Settings struct {
 	SMTPURL           string   `name:"smtp-url" help:"Mail server for links and notices, smtp://user:password@host or smtps://…; without it an admin makes reset links."`
 	MailFrom          string   `help:"Address that mail comes from."`
 	AuditArchiveDir   string   `placeholder:"FOLDER" help:"Write events here, as NDJSON that can be verified, before retention removes them."`
+	SyslogURL         string   `name:"syslog-url" help:"Send the log to this syslog receiver too, udp://host:port, tcp://… or tls://…."`
+	WebhookURL        string   `name:"webhook-url" help:"Post the log to this address too, https://…, in signed batches."`
+	WebhookSecretFile string   `help:"File with the secret (whsec_…) that batches are signed with. Default: the one that dashboard keys webhook prints."`
+	AllowPrivateSinks bool     `help:"Let --syslog-url and --webhook-url lead to this host and private networks, and --webhook-url be http://."`
+	SinkCA            string   `name:"sink-ca" help:"Certificates (PEM) that vouch for these receivers, beside those that the system trusts."`
 	AdminEmail        string   `help:"Create this first admin on an empty database."`
 	AdminPasswordFile string   `help:"File with the password of the first admin."`
 	LogLevel          string   `default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`

@@ -8,7 +8,8 @@ import (
 )
 
 type keysCmd struct {
-	Rotate keysRotateCmd `cmd:"" help:"Sign with a new key from now on and print its id; tokens of the old one stay good until they expire."`
+	Rotate  keysRotateCmd  `cmd:"" help:"Sign with a new key from now on and print its id; tokens of the old one stay good until they expire."`
+	Webhook keysWebhookCmd `cmd:"" help:"Print the secret that webhooks are signed with, for their receiver."`
 }
 
 type keysRotateCmd struct {
@@ -22,6 +23,19 @@ func (cmd *keysRotateCmd) Run(ctx context.Context, settings *Settings, std strea
 			return err
 		}
 		_, err = fmt.Fprintln(std.out, kid)
+		return err
+	})
+}
+
+type keysWebhookCmd struct{}
+
+func (cmd *keysWebhookCmd) Run(ctx context.Context, settings *Settings, std streams) error {
+	fromFile, err := settings.secretFile()
+	if err != nil {
+		return err
+	}
+	return withExisting(ctx, settings, std, func(service *security.Service) error {
+		_, err := fmt.Fprintln(std.out, webhookSecret(fromFile, service).Reveal())
 		return err
 	})
 }

@@ -33,6 +33,8 @@ func TestMain(m *testing.M) {
 //	unlimited                       raise the rate limits, for a script that is not about them
 //	smtp                            start a mail server; sets $SMTP
 //	mail NAME REGEXP                wait for a mail; sets $NAME to what the first group matches
+//	hook start|away|back|refused    a receiver of webhooks; sets $HOOK
+//	pushed FIRST LAST SECRET        wait until these events have come to it; prints them
 //	inflight SIGNAL       send a signal while a request is being handled; its answer must come
 //	saveout NAME REGEXP   keep what the first group matches in stdout as $NAME
 func TestScripts(t *testing.T) {
@@ -41,6 +43,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"serve": cmdServe, "halt": cmdHalt, "get": cmdGet, "post": cmdPost, "bearer": cmdBearer, "smtp": cmdSMTP, "unlimited": cmdUnlimited, "mail": cmdMail, "saveout": cmdSaveOut, "inflight": cmdInFlight,
+			"hook": cmdHook, "pushed": cmdPushed,
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Values["server"] = new(server)
@@ -51,6 +54,7 @@ func TestScripts(t *testing.T) {
 
 type server struct {
 	office  postOffice
+	hook    *hook
 	command *exec.Cmd
 	lines   *bufio.Scanner
 }
