@@ -45,3 +45,6 @@ func (s *Service) PushOnce(ctx context.Context) (err error) {
 	}
 	return err
 }
+
+// KeepCheckpoint keeps the head of now.
+func (s *Service) KeepCheckpoint(ctx context.Context) error { return s.keepCheckpoint(ctx, true) }

@@ -50,6 +50,7 @@ type pusher struct {
 	failures int       // in a row; what is only on its way ends no row
 	late     bool      // and said so
 	saved    int64     // what is stored of the cursor
+	head     int64     // the newest head of the log that was sent
 	savedAt  time.Time // zero before the first time
 
 	mu   sync.Mutex // of what SinkLag reads meanwhile
@@ -62,21 +63,21 @@ type pusher struct {
 // last one of its kind got to, so that a new address of the receiver loses
 // nothing. It is called before Push.
 func (s *Service) AddSink(ctx context.Context, sink Sink) error {
-	var seq int64
+	var seq, head int64
 	err := s.commit(ctx, func(tx *db.Tx) error {
-		_, err := tx.Exec(`INSERT INTO sink_cursors (kind, target_hash, seq, updated_at_us)
+		_, err := tx.Exec(`INSERT INTO sink_cursors (kind, target_hash, seq, checkpoint_size, updated_at_us)
 			VALUES ($1, $2, COALESCE((SELECT seq FROM sink_cursors WHERE kind = $1 ORDER BY updated_at_us DESC, target_hash LIMIT 1),
-				(SELECT MAX(seq) FROM audit_events), 0), $3)
+				(SELECT MAX(seq) FROM audit_events), 0), COALESCE((SELECT MAX(size) FROM audit_checkpoints), 0), $3)
 			ON CONFLICT (kind, target_hash) DO NOTHING`, sink.Kind(), sink.ID(), db.Micros(tx.Now()))
 		if err != nil {
 			return err
 		}
-		return tx.QueryRow("SELECT seq FROM sink_cursors WHERE kind = $1 AND target_hash = $2", sink.Kind(), sink.ID()).Scan(&seq)
+		return tx.QueryRow("SELECT seq, checkpoint_size FROM sink_cursors WHERE kind = $1 AND target_hash = $2", sink.Kind(), sink.ID()).Scan(&seq, &head)
 	})
 	if err != nil {
 		return err
 	}
-	s.pushers = append(s.pushers, &pusher{sink: sink, cursor: cursor{arrived: seq}, saved: seq, sent: seq})
+	s.pushers = append(s.pushers, &pusher{sink: sink, cursor: cursor{arrived: seq}, saved: seq, sent: seq, head: head})
 	return nil
 }
 
@@ -181,6 +182,11 @@ func (s *Service) handOn(ctx context.Context, p *pusher) (more bool, err error) 
 			return false, err
 		}
 	}
+	if next == 0 {
+		if err := s.handOnHeads(ctx, p); err != nil {
+			return false, err
+		}
+	}
 	if !p.cursor.unsure() {
 		p.failures = 0
 	}
@@ -191,6 +197,28 @@ func (s *Service) handOn(ctx context.Context, p *pusher) (more bool, err error) 
 		p.savedAt = now
 	}
 	return next > 0, nil
+}
+
+// handOnHeads sends the heads of the log that were kept since, of events that were
+// sent. One that is lost on its way is made up for by the next.
+func (s *Service) handOnHeads(ctx context.Context, p *pusher) error {
+	kept, err := audit.KeptAfter(s.db.Read(ctx), p.head, p.cursor.sent(), pushBatch)
+	if err != nil {
+		return err
+	}
+	for _, k := range kept {
+		m, err := k.Message()
+		if err != nil {
+			return err
+		}
+		if _, err := p.sink.Send(ctx, []audit.Message{m}); err != nil {
+			p.cursor.rewind()
+			p.setSent(p.cursor.sent())
+			return err
+		}
+		p.head = k.Size
+	}
+	return nil
 }
 
 func (p *pusher) setSent(seq int64) {
@@ -208,8 +236,8 @@ func (s *Service) saveCursor(ctx context.Context, p *pusher) error {
 	}
 	// Not by commit: nothing that is in memory changes, and nobody is to wake.
 	err := s.db.Write(ctx, func(tx *db.Tx) error {
-		_, err := tx.Exec("UPDATE sink_cursors SET seq = $1, updated_at_us = $2 WHERE kind = $3 AND target_hash = $4 AND seq < $1",
-			seq, db.Micros(tx.Now()), p.sink.Kind(), p.sink.ID())
+		_, err := tx.Exec("UPDATE sink_cursors SET seq = $1, checkpoint_size = $2, updated_at_us = $3 WHERE kind = $4 AND target_hash = $5 AND seq < $1",
+			seq, p.head, db.Micros(tx.Now()), p.sink.Kind(), p.sink.ID())
 		return err
 	})
 	if err == nil {
@@ -272,7 +300,8 @@ func (s *Service) lagOf(ctx context.Context, p *pusher) (SinkLag, error) {
 		return lag, err
 	}
 	newest, err := audit.Newest(s.db.Read(ctx))
-	lag.Events, lag.Age = newest-sent, max(s.now().Sub(oldest[0].Time), 0)
+	// Events have whole milliseconds.
+	lag.Events, lag.Age = newest-sent, max(s.now().Truncate(time.Millisecond).Sub(oldest[0].Time), 0)
 	return lag, err
 }
 

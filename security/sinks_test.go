@@ -30,6 +30,7 @@ type catcher struct {
 	lost   error
 	take   int // of each batch, with an error for the rest; 0: all
 	got    []int64
+	heads  []string // checkpoints
 	closed int
 	block  chan struct{} // Send waits for its context and says here that it does
 }
@@ -55,6 +56,10 @@ func (c *catcher) Send(ctx context.Context, messages []audit.Message) (int, erro
 		n = min(n, c.take)
 	}
 	for _, m := range messages[:n] {
+		if m.Type == audit.CheckpointMessage {
+			c.heads = append(c.heads, string(m.JSON))
+			continue
+		}
 		var view audit.View
 		if err := json.Unmarshal(m.JSON, &view); err != nil || view.ID != m.Seq || view.EventType != m.Type || m.Time.IsZero() {
 			return 0, fmt.Errorf("%s is not event %d (%v)", m.JSON, m.Seq, err)
@@ -340,4 +345,46 @@ func TestPushWakesAndEnds(t *testing.T) {
 	}
 	p.reopen(t, free)
 	p.push(t, free, false, "")
+}
+
+// TestHeadsOfTheLogAreSent, each once it is kept, behind the events that it covers.
+func TestHeadsOfTheLogAreSent(t *testing.T) {
+	p := openPushing(t)
+	c := &catcher{kind: "webhook", id: "a", confirms: true}
+	p.reopen(t, c)
+	p.happen(t, 3)
+	if err := p.KeepCheckpoint(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	c.refuse = errors.New("away")
+	p.push(t, c, true, "")
+	c.refuse = nil
+	p.push(t, c, false, "1-3")
+	p.push(t, c, false, "")
+	if len(c.heads) != 1 {
+		t.Fatalf("%d heads were sent", len(c.heads))
+	}
+	var head struct {
+		EventType, Checkpoint string
+		Size                  int64
+	}
+	if err := json.Unmarshal([]byte(c.heads[0]), &head); err != nil || head.Size != 3 {
+		t.Errorf("%s, %v", c.heads[0], err)
+	}
+	// It is one that the log can be held against.
+	key, err := security.AuditKeyOf(p.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report, err := security.VerifyLog(context.Background(), p.dir, key, audit.Witness{Name: "the sink's", Signed: head.Checkpoint}); err != nil || report.Checkpoints < 2 {
+		t.Errorf("%+v, %v", report, err)
+	}
+	p.clock.Advance(time.Second)
+	p.happen(t, 1)
+	p.push(t, c, false, "4-4")
+	p.reopen(t, c)
+	p.push(t, c, false, "")
+	if len(c.heads) != 1 {
+		t.Errorf("%d heads were sent, want no more", len(c.heads))
+	}
 }

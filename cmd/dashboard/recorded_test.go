@@ -50,6 +50,7 @@ var examples = map[string][]example{
 	"user unlock":      {{args: []string{"uma@example.org"}, events: []audit.Type{audit.AccountUnlock}}},
 	"user disable":     {{args: []string{"uma@example.org"}, events: []audit.Type{audit.UserUpdate, audit.SessionEnd}}},
 	"audit export":     {{args: []string{"--format", "csv"}, events: []audit.Type{audit.DataExport}}},
+	"keys webhook":     {{why: "it prints a secret that is in the files already, to who can read them"}},
 	"audit verify":     {{why: "it looks at the log, which anybody with the files can; nothing is changed or shown of it"}},
 	"audit public-key": {{why: "it prints what everybody may know"}},
 	"keys rotate": {

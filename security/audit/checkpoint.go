@@ -130,6 +130,12 @@ func LastKept(r db.Reader) (Kept, error) {
 	return kept[0], nil
 }
 
+// KeptAfter lists the heads that are kept with more than from events and no more
+// than to, the smallest first.
+func KeptAfter(r db.Reader, from, to int64, limit int) ([]Kept, error) {
+	return keptWhere(r, "WHERE size > $1 AND size <= $2 ORDER BY size LIMIT $3", from, to, limit)
+}
+
 func keptCheckpoints(r db.Reader) ([]Kept, error) { return keptWhere(r, "ORDER BY size") }
 
 func keptWhere(r db.Reader, clause string, args ...any) ([]Kept, error) {

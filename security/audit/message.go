@@ -1,8 +1,6 @@
 package audit
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"time"
 )
@@ -17,13 +15,29 @@ type Message struct {
 	JSON     []byte // one JSON object
 }
 
+// CheckpointMessage is the type of a message that is no event: a signed head of the
+// log, so that a copy of it is outside of the host.
+const CheckpointMessage Type = "audit_checkpoint"
+
+// Message returns the head as it is pushed. Its number is how many events it covers.
+func (k Kept) Message() (Message, error) {
+	text, err := encode(struct {
+		EventType  Type   `json:"event_type"`
+		Time       string `json:"time"`
+		Size       int64  `json:"size"`
+		Checkpoint string `json:"checkpoint"`
+	}{CheckpointMessage, Time(k.MadeAt), k.Size, k.Signed})
+	if err != nil {
+		return Message{}, fmt.Errorf("audit: encode a checkpoint: %w", err)
+	}
+	return Message{Seq: k.Size, Type: CheckpointMessage, Severity: Info, Time: k.MadeAt, JSON: text}, nil
+}
+
 // Message returns the event as it is pushed: the JSON is that of View.
 func (r Record) Message() (Message, error) {
-	var text bytes.Buffer
-	encoder := json.NewEncoder(&text)
-	encoder.SetEscapeHTML(false) // six bytes for one, and no page is made of it
-	if err := encoder.Encode(r.View()); err != nil {
+	text, err := encode(r.View())
+	if err != nil {
 		return Message{}, fmt.Errorf("audit: encode event %d: %w", r.Seq, err)
 	}
-	return Message{Seq: r.Seq, Type: r.Type, Severity: r.Severity, Time: r.Time, JSON: bytes.TrimSuffix(text.Bytes(), []byte("\n"))}, nil
+	return Message{Seq: r.Seq, Type: r.Type, Severity: r.Severity, Time: r.Time, JSON: text}, nil
 }

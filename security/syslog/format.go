@@ -38,8 +38,12 @@ func format(m audit.Message, hostname string) []byte {
 	if len(text) > maxText {
 		text = printable(stub(m))
 	}
-	return fmt.Appendf(nil, "<%d>1 %s %s %s - %s [meta sequenceId=\"%d\"] %s", facility*8+severity,
-		m.Time.UTC().Format("2006-01-02T15:04:05.000000Z"), name(hostname, 255), appName, name(string(m.Type), 32), sequence(m.Seq), text)
+	data := fmt.Sprintf("[meta sequenceId=\"%d\"]", sequence(m.Seq))
+	if m.Type == audit.CheckpointMessage {
+		data = "-" // it is none of the sequence
+	}
+	return fmt.Appendf(nil, "<%d>1 %s %s %s - %s %s %s", facility*8+severity,
+		m.Time.UTC().Format("2006-01-02T15:04:05.000000Z"), name(hostname, 255), appName, name(string(m.Type), 32), data, text)
 }
 
 // stub stands for a message that no datagram can hold. No event that this

@@ -33,6 +33,8 @@ func TestFormat(t *testing.T) {
 			`<110>1 2026-01-02T03:04:05.678901Z ab` + strings.Repeat("h", 253) + ` patronus - x]` + strings.Repeat("t", 30) + ` [meta sequenceId="1"] {}`},
 		{"the last number", "h", audit.Message{Seq: 2147483647, Type: audit.Logout, Severity: audit.Info, Time: at, JSON: []byte(`{}`)},
 			`<110>1 2026-01-02T03:04:05.678901Z h patronus - logout [meta sequenceId="2147483647"] {}`},
+		{"a checkpoint", "h", audit.Message{Seq: 5, Type: audit.CheckpointMessage, Severity: audit.Info, Time: at, JSON: []byte(`{"size":5}`)},
+			`<110>1 2026-01-02T03:04:05.678901Z h patronus - audit_checkpoint - {"size":5}`},
 		{"the one behind it", "h", audit.Message{Seq: 2147483648, Type: audit.Logout, Severity: audit.Info, Time: at, JSON: []byte(`{}`)},
 			`<110>1 2026-01-02T03:04:05.678901Z h patronus - logout [meta sequenceId="1"] {}`},
 		{"what is not printable", "h", audit.Message{Seq: 1, Type: audit.Logout, Severity: audit.Info, Time: at, JSON: []byte("{\"x\":\n\t\"é\u2028\u0085\u202e\x7f🛡\xff\\\"\"}")},

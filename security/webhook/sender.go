@@ -121,11 +121,15 @@ func (s *Sender) Send(ctx context.Context, messages []audit.Message) (taken int,
 	return taken, nil
 }
 
-// batch is the body of a request for the first n of some messages.
+// batch is the body of a request for the first n of some messages. A checkpoint of
+// the log goes by itself, beside an empty list of events.
 func batch(messages []audit.Message) (body []byte, n int) {
 	const head, tail = `{"events":[`, `]}`
+	if messages[0].Type == audit.CheckpointMessage {
+		return fmt.Appendf(nil, `{"events":[],"checkpoint":%s}`, messages[0].JSON), 1
+	}
 	body = []byte(head)
-	for n < min(len(messages), maxMessages) {
+	for n < min(len(messages), maxMessages) && messages[n].Type != audit.CheckpointMessage {
 		text := messages[n].JSON
 		if n > 0 {
 			if len(body)+1+len(text)+len(tail) > maxBytes {

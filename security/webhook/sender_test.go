@@ -273,3 +273,16 @@ func TestEndsWithItsContext(t *testing.T) {
 		t.Errorf("%d taken, %v", n, err)
 	}
 }
+
+// TestCheckpointsGoByThemselves, beside an empty list, so that who reads events
+// alone reads none.
+func TestCheckpointsGoByThemselves(t *testing.T) {
+	list := events(t, 2, 10)
+	head := audit.Message{Seq: 2, Type: audit.CheckpointMessage, JSON: []byte(`{"size":2}`)}
+	if body, n := batch([]audit.Message{head, list[0]}); n != 1 || string(body) != `{"events":[],"checkpoint":{"size":2}}` {
+		t.Errorf("%d: %s", n, body)
+	}
+	if _, n := batch([]audit.Message{list[0], list[1], head}); n != 2 {
+		t.Errorf("%d messages are in the batch of events", n)
+	}
+}
