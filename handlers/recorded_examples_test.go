@@ -252,5 +252,5 @@ var examples = map[string]example{
 	"GET /users/:id/delete":                {call: func(s *stage) call { return call{id: s.uma.ID} }},
 	"POST /users/:id/delete":               {status: 303, events: []audit.Type{audit.MFAVerify, audit.UserDelete, audit.SessionEnd, audit.SessionEnd}, call: confirm(umaID)},
 	"GET /users/:id/erase":                 {call: func(s *stage) call { return call{id: s.uma.ID} }},
-	"POST /users/:id/erase":                {status: 303, events: []audit.Type{audit.MFAVerify, audit.UserDelete, audit.SessionEnd, audit.SessionEnd}, call: confirm(umaID)},
+	"POST /users/:id/erase":                {status: 303, events: []audit.Type{audit.MFAVerify, audit.UserDelete, audit.SessionEnd, audit.SessionEnd, audit.AuditErase}, call: confirm(umaID)},
 }

@@ -74,7 +74,7 @@ func (s *Service) isProxy(network netip.Prefix) bool {
 func blockDetails(b ipblock.Block) audit.Details {
 	details := audit.Details{"target_block_id": b.ID, "target_network": b.Network.String(), "source": string(b.Source), "expires_at": audit.Time(b.ExpiresAt)}
 	if b.Reason != "" {
-		details["reason"] = b.Reason
+		details["reason"] = audit.FreeText(b.Reason)
 	}
 	return details
 }

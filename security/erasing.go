@@ -38,19 +38,47 @@ func (s *Service) erasePending(ctx context.Context) error {
 	return err
 }
 
-func (s *Service) erase(ctx context.Context, erasure audit.Erasure) error {
-	for over := false; !over; {
-		seqs, to, err := erasure.Concerned(s.db.Read(ctx))
+// erase goes through the log up to its end. The first time it then forgets the
+// address; and once all that was under way at the deletion has ended, the erasure.
+func (s *Service) erase(ctx context.Context, e audit.Erasure) error {
+	recorded, err := e.Recorded(s.db.Read(ctx), s.tree.Verifier())
+	if err != nil {
+		return err
+	}
+	if !recorded {
+		s.log.ErrorContext(ctx, "an erasure is in the database that no event of the log records; it is not done", "event", e.EventSeq)
+		return s.db.Write(ctx, e.End)
+	}
+	for {
+		seqs, to, err := e.Concerned(s.db.Read(ctx))
 		if err != nil {
 			return err
 		}
-		err = s.db.Write(ctx, func(tx *db.Tx) (err error) {
-			over, err = erasure.Erase(tx, seqs, to)
-			return err
-		})
-		if err != nil {
+		if to == e.DoneSeq {
+			break
+		}
+		if err := s.commit(ctx, func(tx *db.Tx) error { return e.Erase(tx, seqs, to) }); err != nil {
 			return err
 		}
 	}
-	return nil
+	return s.db.Write(ctx, func(tx *db.Tx) error {
+		if e.Email != "" {
+			if _, err := tx.Exec("DELETE FROM outbox WHERE recipient = $1", e.Email); err != nil {
+				return err
+			}
+			return e.Settle(tx)
+		}
+		if tx.Now().Sub(e.At) < underWay {
+			return nil
+		}
+		// A mail that was written meanwhile to somebody who is no user.
+		if _, err := tx.Exec("DELETE FROM outbox WHERE created_at_us >= $1 AND NOT EXISTS (SELECT * FROM users WHERE email = recipient)", db.Micros(e.At)); err != nil {
+			return err
+		}
+		return e.End(tx)
+	})
 }
+
+// underWay is the longest that what began before a deletion may still write of the
+// user: a request, and the minute of a tally.
+const underWay = 3 * time.Minute

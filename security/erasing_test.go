@@ -248,3 +248,67 @@ func TestErasureGoesOnAfterAKill(t *testing.T) {
 		t.Errorf("%+v", report)
 	}
 }
+
+// TestErasureReachesWhatWasUnderWay, and nobody else: what began before the deletion
+// may write its event a little later.
+func TestErasureReachesWhatWasUnderWay(t *testing.T) {
+	ctx := context.Background()
+	e := enrol(t, "admin")
+	id, nonce := zelda(t, e, 5)
+	const other = "x" + erasedEmail
+	about := func(int) audit.Event {
+		return audit.Event{Type: audit.UserUpdate, Success: true, Actor: audit.Actor{UserID: e.caller.User.ID}, Details: audit.Details{"target_user_id": "019b7cb1-cc8e-7436-819e-000000000001", "target_email": other}}
+	}
+	if err := e.service.AppendEvents(ctx, 1, about); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.service.DeleteUser(ctx, e.caller, nonce, id, true); err != nil {
+		t.Fatal(err)
+	}
+	// The sign-in of a slow hand.
+	if err := e.service.AppendEvents(ctx, 1, func(int) audit.Event {
+		return audit.Event{Type: audit.LoginAttempt, Actor: audit.Actor{UserID: id, Email: erasedEmail, IPAddress: erasedAddress, UserAgent: erasedAgent}, Details: audit.Details{"reason": "account_changed"}}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.service.ErasePending(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for trace, n := range traces(t, e.dataDir) {
+		// The address of the other begins with a letter more.
+		if n != 1 || !bytes.Contains([]byte(trace), []byte("quintessence")) {
+			t.Errorf("left in the files: %s, %d times", trace, n)
+		}
+	}
+	events, _, err := e.service.Events(ctx, e.caller, audit.Filter{Text: other, Limit: 10})
+	if err != nil || len(events) != 1 {
+		t.Errorf("%d events of the other, %v", len(events), err)
+	}
+	verified(t, e.dataDir)
+	var pending int
+	outside := e.outside(t)
+	if err := outside.QueryRow("SELECT COUNT(*) FROM audit_erasures").Scan(&pending); err != nil || pending != 1 {
+		t.Errorf("%d erasures wait, %v", pending, err)
+	}
+	e.clock.Advance(4 * time.Minute)
+	if err := e.service.ErasePending(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := outside.QueryRow("SELECT COUNT(*) FROM audit_erasures").Scan(&pending); err != nil || pending != 0 {
+		t.Errorf("%d erasures wait, %v", pending, err)
+	}
+
+	// Nobody gets an erasure by writing one into the database.
+	if _, err := outside.Exec("INSERT INTO audit_erasures VALUES (1, ?, ?, 0, 0)", e.caller.User.ID, email); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.service.ErasePending(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if own, _, err := e.service.Events(ctx, e.caller, audit.Filter{UserID: e.caller.User.ID, Email: email, Limit: 1}); err != nil || len(own) != 1 {
+		t.Errorf("the admin's events were erased: %v", err)
+	}
+	if report := verified(t, e.dataDir); report.Erased < 5 {
+		t.Errorf("%+v", report)
+	}
+}

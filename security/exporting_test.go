@@ -11,15 +11,12 @@ import (
 	"patronus.internal/dashboard/security/secerr"
 )
 
-// manyEvents gives the log n events more, copies of its newest.
+// manyEvents gives the log n events more.
 func (e *enrolled) manyEvents(t *testing.T, n int) {
 	t.Helper()
-	_, err := e.outside(t).Exec(`
-		WITH RECURSIVE copies(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM copies WHERE n < ?)
-		INSERT INTO audit_events (seq, time_us, event_type, severity, success, user_id, email, details)
-		SELECT seq + n, time_us, event_type, severity, success, user_id, email, details
-		FROM copies, (SELECT * FROM audit_events ORDER BY seq DESC LIMIT 1)`, n)
-	if err != nil {
+	if err := e.service.AppendEvents(context.Background(), n, func(int) audit.Event {
+		return audit.Event{Type: audit.LoginAttempt, Actor: audit.Actor{UserID: e.caller.User.ID, Email: email}}
+	}); err != nil {
 		t.Fatal(err)
 	}
 }

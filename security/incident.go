@@ -32,7 +32,7 @@ func (s *Service) RevokeAllTokens(ctx context.Context, c Caller, nonce secret.Te
 		}
 		details := audit.Details{}
 		if reason != "" {
-			details["reason"] = reason
+			details["reason"] = audit.FreeText(reason)
 		}
 		if userID == "" {
 			ended, err := session.EndEveryone(tx, c.Session.ID, "revoked_by_admin")

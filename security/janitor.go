@@ -49,6 +49,9 @@ func (s *Service) maintainLog(ctx context.Context) {
 	if err := s.keepCheckpoint(ctx, false); err != nil && ctx.Err() == nil {
 		s.log.ErrorContext(ctx, "a checkpoint of the audit log could not be kept", "error", err)
 	}
+	if err := s.copyHead(ctx); err != nil && ctx.Err() == nil {
+		s.log.ErrorContext(ctx, "the head of the audit log could not be put beside the database", "error", err)
+	}
 }
 
 // keptAfterEnd is how long the row of a session or link is kept after it has

@@ -160,6 +160,7 @@ func loadPolicy(r db.Reader) (policy.Stored, error) {
 // it returns.
 func (s *Service) commit(ctx context.Context, change func(*db.Tx) error) error {
 	defer s.feed.wake()
+	s.wrote.Store(true)
 	defer s.memory.stale.Store(true) // also after an error: the change may be on disk all the same
 	return s.db.Write(ctx, change)
 }

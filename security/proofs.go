@@ -3,7 +3,6 @@ package security
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/url"
 	"strings"
 
@@ -18,19 +17,37 @@ func auditName(public *url.URL) string {
 	return strings.ReplaceAll(name, "+", "-") // a plus ends a name in a key
 }
 
-// beginTree makes sure that the log has a tree that can grow.
+// beginTree makes sure that the log has a tree that can grow. A log that had a head
+// and has none any more gets no other: whoever removed it would have this program
+// sign whatever stands there now.
 func (s *Service) beginTree(ctx context.Context) error {
-	head, err := audit.Head(s.db.Read(ctx))
-	if err != nil || head != "" {
+	r := s.db.Read(ctx)
+	head, err := audit.Head(r)
+	if err != nil {
 		return err
 	}
-	if err := s.db.Write(ctx, s.tree.Begin); err != nil {
-		if gone, ok := errors.AsType[*audit.MissingTileError](err); ok {
-			return fmt.Errorf("the tree of the audit log is damaged: %w. Put a backup of the database in its place", gone)
+	if head == "" {
+		var used bool
+		if err := r.QueryRow("SELECT EXISTS (SELECT * FROM users) OR EXISTS (SELECT * FROM audit_events)").Scan(&used); err != nil {
+			return err
+		}
+		if used && s.keys.AuditBegun() {
+			return &audit.BrokenError{Why: "it has no signed head, and had one"}
+		}
+		if err := s.db.Write(ctx, s.tree.Begin); err != nil {
+			return err
+		}
+	}
+	if err := s.tree.Check(r); err != nil {
+		if broken, ok := errors.AsType[*audit.BrokenError](err); ok {
+			return broken
 		}
 		return err
 	}
-	return nil
+	if s.keys.AuditBegun() {
+		return nil
+	}
+	return s.keys.MarkAuditBegun()
 }
 
 // AuditKey is the public key of the log, in the form that `audit verify` and other

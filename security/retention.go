@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -24,7 +25,7 @@ const pruneEvery = 24 * time.Hour
 // that was killed has recorded and not removed is removed first.
 func (s *Service) retain(ctx context.Context) error {
 	r := s.db.Read(ctx)
-	last, err := audit.LastPrune(r)
+	last, err := audit.LastPrune(r, s.tree.Verifier())
 	if err != nil {
 		return err
 	}
@@ -32,13 +33,29 @@ func (s *Service) retain(ctx context.Context) error {
 		return err
 	}
 	now := s.now()
-	if !last.At.IsZero() && now.Sub(last.At) < pruneEvery {
+	// An event of the future is one of a clock that ran ahead.
+	if since := now.Sub(last.At); !last.At.IsZero() && since >= 0 && since < pruneEvery {
 		return nil
 	}
 	days := s.Policy().Audit.RetentionDays
-	p, err := audit.PlanPrune(r, now.AddDate(0, 0, -int(days)))
+	before := now.AddDate(0, 0, -int(days))
+	p, err := audit.PlanPrune(r, before, now)
 	if err != nil || p.Events == 0 {
 		return err
+	}
+	var wrong error
+	err = s.db.Snapshot(ctx, func(r db.Reader) error {
+		wrong = p.Check(r, s.tree.Verifier(), before, now)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if wrong != nil {
+		if s.alarmed.Swap(true) { // once for each start
+			return wrong
+		}
+		return errors.Join(wrong, s.tellOfAlteration(ctx, wrong, "old_events_changed"))
 	}
 	details := audit.Details{"retention_days": days}
 	if s.archiveDir != "" {
@@ -76,6 +93,9 @@ func (s *Service) archive(ctx context.Context, p audit.PrunePlan) (name string, 
 	if err := os.MkdirAll(s.archiveDir, 0o700); err != nil {
 		return "", err
 	}
+	if err := s.removeTorn(); err != nil {
+		return "", err
+	}
 	name = fmt.Sprintf("audit-%d-%d.ndjson.gz", p.From, p.To)
 	file, err := os.CreateTemp(s.archiveDir, "."+name+"-*") // mode 0600
 	if err != nil {
@@ -83,7 +103,7 @@ func (s *Service) archive(ctx context.Context, p audit.PrunePlan) (name string, 
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, os.Remove(file.Name()))
+			_ = os.Remove(file.Name()) // it is gone, or the next try removes it
 		}
 	}()
 	packed := gzip.NewWriter(file)
@@ -93,7 +113,17 @@ func (s *Service) archive(ctx context.Context, p audit.PrunePlan) (name string, 
 	if err = errors.Join(err, lines.Close(), packed.Close(), file.Sync(), file.Close()); err != nil {
 		return "", err
 	}
-	if err := os.Rename(file.Name(), filepath.Join(s.archiveDir, name)); err != nil {
+	if err := checkArchive(file.Name(), s.AuditKey(), p.Events); err != nil {
+		return "", err
+	}
+	// One that is there already is of a try that was cut off, or of another log: it
+	// stays.
+	err = os.Link(file.Name(), filepath.Join(s.archiveDir, name))
+	if errors.Is(err, fs.ErrExist) {
+		name = fmt.Sprintf("audit-%d-%d-%s.ndjson.gz", p.From, p.To, s.now().UTC().Format("20060102-150405"))
+		err = os.Link(file.Name(), filepath.Join(s.archiveDir, name))
+	}
+	if err = errors.Join(err, os.Remove(file.Name())); err != nil {
 		return "", err
 	}
 	folder, err := os.Open(s.archiveDir)
@@ -101,4 +131,43 @@ func (s *Service) archive(ctx context.Context, p audit.PrunePlan) (name string, 
 		return "", err
 	}
 	return name, errors.Join(folder.Sync(), folder.Close())
+}
+
+// checkArchive verifies an archive as its reader will.
+func checkArchive(path, key string, events int64) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	unpacked, err := gzip.NewReader(file)
+	if err != nil {
+		return err
+	}
+	report, err := VerifyExport(unpacked, key)
+	if err != nil {
+		return err
+	}
+	if report.Events != events {
+		return fmt.Errorf("the archive has %d events of %d", report.Events, events)
+	}
+	return nil
+}
+
+// removeTorn removes what a process that was killed has begun and not ended.
+func (s *Service) removeTorn() error {
+	torn, err := filepath.Glob(filepath.Join(s.archiveDir, ".audit-*"))
+	if err != nil {
+		return err
+	}
+	for _, name := range torn {
+		info, err := os.Lstat(name)
+		if err != nil || s.now().Sub(info.ModTime()) < time.Hour {
+			continue // another server may be at it
+		}
+		if err := os.Remove(name); err != nil {
+			return err
+		}
+	}
+	return nil
 }

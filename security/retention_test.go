@@ -55,7 +55,7 @@ func TestRetentionRemovesOldEvents(t *testing.T) {
 	if err := s.Retain(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if report := verified(t, dataDir); report.Events != 1500 || report.Pruned != 0 {
+	if report := verified(t, dataDir); report.Events != 1500 || report.Absent != 0 {
 		t.Fatalf("something was removed before its time: %+v", report)
 	}
 
@@ -68,18 +68,18 @@ func TestRetentionRemovesOldEvents(t *testing.T) {
 	if err := s.Retain(ctx); err == nil {
 		t.Fatal("the trigger did nothing")
 	}
-	if report := verified(t, dataDir); report.Pruned != 400 {
-		t.Errorf("cut off: %+v", report)
-	}
 	if _, err := outside.Exec("DROP TRIGGER full"); err != nil {
 		t.Fatal(err)
+	}
+	if report := verified(t, dataDir); report.Absent != 400 {
+		t.Errorf("cut off: %+v", report)
 	}
 	again := archiving(t, clock, dataDir, archive)
 	if err := again.Retain(ctx); err != nil {
 		t.Fatal(err)
 	}
 	report := verified(t, dataDir)
-	if report.Events != 501 || report.Pruned != 1000 {
+	if report.Events != 501 || report.Absent != 1000 {
 		t.Errorf("%+v", report)
 	}
 	newest, err := securitytest.NewestEvent(filepath.Join(dataDir, "patronus.db"))
@@ -129,7 +129,7 @@ func TestRetentionRemovesOldEvents(t *testing.T) {
 	if err := again.AppendEvents(ctx, 1, old(0)); err != nil {
 		t.Fatal(err)
 	}
-	if report := verified(t, dataDir); report.Events != 2 || report.Pruned != 1501 || report.Head.Size != 1503 {
+	if report := verified(t, dataDir); report.Events != 2 || report.Absent != 1501 || report.Head.Size != 1503 {
 		t.Errorf("%+v", report)
 	}
 	clock.Advance(23 * time.Hour)
@@ -160,5 +160,42 @@ func TestNothingIsRemovedWithoutItsArchive(t *testing.T) {
 	}
 	if report := verified(t, dataDir); report.Events != 10 {
 		t.Errorf("%+v", report)
+	}
+}
+
+// TestNothingIsRemovedOnFalseGrounds: what somebody wrote into the database makes
+// retention neither remove events before their time nor remove the traces of a
+// change.
+func TestNothingIsRemovedOnFalseGrounds(t *testing.T) {
+	ctx := context.Background()
+	for name, alter := range map[string]string{
+		"no hours":          "DELETE FROM audit_hours",
+		"hours of long ago": "UPDATE audit_hours SET hour_us = 0",
+		"a forged pruning":  `UPDATE audit_events SET event_type = 'audit_prune', details = '{"to":9}' WHERE seq = 10`,
+		"an edited event":   "UPDATE audit_events SET success = 0 WHERE seq = 3; UPDATE audit_hours SET hour_us = 0",
+		"a deleted event":   "DELETE FROM audit_events WHERE seq = 3; UPDATE audit_hours SET hour_us = 0",
+	} {
+		t.Run(name, func(t *testing.T) {
+			clock, dataDir := securitytest.NewClock(), filepath.Join(t.TempDir(), "data")
+			s := archiving(t, clock, dataDir, "")
+			if err := s.AppendEvents(ctx, 20, old(0)); err != nil {
+				t.Fatal(err)
+			}
+			outside := (&enrolled{dataDir: dataDir}).outside(t)
+			if _, err := outside.Exec(alter); err != nil {
+				t.Fatal(err)
+			}
+			var before, after int
+			if err := outside.QueryRow("SELECT COUNT(*) FROM audit_events").Scan(&before); err != nil {
+				t.Fatal(err)
+			}
+			err := s.Retain(ctx)
+			if (err == nil) != (name == "a forged pruning") {
+				t.Errorf("retention says %v", err)
+			}
+			if err := outside.QueryRow("SELECT COUNT(*) FROM audit_events WHERE event_type <> 'suspicious_activity'").Scan(&after); err != nil || after != before {
+				t.Errorf("%d events are left of %d, %v", after, before, err)
+			}
+		})
 	}
 }

@@ -63,6 +63,8 @@ type Service struct {
 	keyFile   string
 	witness   string      // the file of a kept head of the log
 	serving   atomic.Bool // as a server, and not as a command of the host
+	closed    atomic.Bool
+	wrote     atomic.Bool // something, so that the log may have another head
 	tokens    *token.Issuer
 	hasher    *password.Hasher
 	publicURL *url.URL
@@ -72,6 +74,7 @@ type Service struct {
 
 	erasing    sync.Mutex
 	archiveDir string
+	alarmed    atomic.Bool // that old events were changed was told
 	leftovers  atomic.Bool // what was erased may be in the write-ahead log still
 
 	searching chan struct{} // a slot for each search under way
@@ -118,7 +121,7 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	tree, err := audit.NewTree(keys.AuditSigner(), keys.AuditVerifierKey(), o.Log)
+	tree, err := audit.NewTree(keys.AuditSigner(), keys.AuditVerifierKey())
 	if err != nil {
 		return nil, err
 	}
@@ -153,11 +156,19 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 
 // Close writes what was counted and not yet recorded, keeps the last head of the
 // log of a server, lets the writer finish what it has accepted, and closes the
-// database.
+// database. It may be called more than once.
 func (s *Service) Close(ctx context.Context) error {
+	if s.closed.Swap(true) {
+		return nil
+	}
 	err := s.writeTally(ctx, s.now().Add(seenInterval))
 	if s.serving.Load() {
 		err = errors.Join(err, s.keepCheckpoint(ctx, true))
+	}
+	if s.wrote.Load() {
+		if failed := s.copyHead(ctx); failed != nil { // the next start finds the one from before
+			s.log.ErrorContext(ctx, "the head of the audit log could not be put beside the database", "error", failed)
+		}
 	}
 	return errors.Join(err, s.db.Close())
 }

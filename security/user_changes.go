@@ -111,21 +111,13 @@ var ofUser = []string{
 // secerr.NotFound, secerr.NonceRequired or secerr.NonceInvalid, and secerr.Conflict
 // where no admin would be left.
 func (s *Service) DeleteUser(ctx context.Context, c Caller, nonce secret.Text, id string, erase bool) error {
-	var former []string
 	if erase {
-		u, err := user.ByID(s.db.Read(ctx), id)
-		if err != nil {
-			return err
-		}
-		if former, err = audit.FormerIDs(s.db.Read(ctx), u.ID, u.Email); err != nil {
-			return err
-		}
 		// What is counted and not yet written of them is to be found, too.
 		if err := s.writeTally(ctx, s.now().Add(seenInterval)); err != nil {
 			return err
 		}
 	}
-	if err := s.deleteUser(ctx, c, nonce, id, erase, former); err != nil || !erase {
+	if err := s.deleteUser(ctx, c, nonce, id, erase); err != nil || !erase {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, eraseAtOnce)
@@ -137,7 +129,7 @@ func (s *Service) DeleteUser(ctx context.Context, c Caller, nonce secret.Text, i
 	return nil
 }
 
-func (s *Service) deleteUser(ctx context.Context, c Caller, nonce secret.Text, id string, erase bool, former []string) error {
+func (s *Service) deleteUser(ctx context.Context, c Caller, nonce secret.Text, id string, erase bool) error {
 	return s.change(ctx, c, func(tx *db.Tx) error {
 		if err := stepup.Spend(tx, c.holder(), stepup.DeleteUser, nonce); err != nil {
 			return err
@@ -150,14 +142,10 @@ func (s *Service) deleteUser(ctx context.Context, c Caller, nonce secret.Text, i
 		if !erase {
 			details["target_email"] = u.Email
 		}
-		if len(former) > 0 {
-			details["former_user_ids"] = former
-		}
 		if err := record(tx, c, audit.UserDelete, details); err != nil {
 			return err
 		}
 		if erase {
-			// The recorded ids say whose events may lack their fields.
 			if err := audit.BeginErasure(tx, u.ID, u.Email); err != nil {
 				return err
 			}

@@ -22,8 +22,8 @@ func AuditKeyOf(dataDir string) (string, error) {
 }
 
 // VerifyLog checks the log of a data folder, or of a copy of one, by its public
-// key. It needs no server and changes nothing. The head that a server put beside
-// the database is one of the witnesses. The error is an *audit.Finding when the log
+// key. It needs no server and changes nothing. The head that was put beside the
+// database is one of the witnesses, and so is one that moved aside. The error is an *audit.Finding when the log
 // is not as it was written.
 func VerifyLog(ctx context.Context, dataDir, publicKey string, witnesses ...audit.Witness) (report audit.Report, err error) {
 	verifier, err := verifierOf(publicKey)
@@ -35,19 +35,30 @@ func VerifyLog(ctx context.Context, dataDir, publicKey string, witnesses ...audi
 		return report, err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	// The head is read before the database: it may only be older.
-	beside, err := os.ReadFile(WitnessPath(dataDir))
-	switch {
-	case err == nil:
-		witnesses = append(witnesses, audit.Witness{Name: "the checkpoint beside the database", Signed: string(beside)})
-	case !errors.Is(err, os.ErrNotExist):
-		return report, fmt.Errorf("the checkpoint beside the database cannot be read: %w", err)
+	// The heads are read before the database: they may only be older.
+	beside, err := os.ReadDir(dataDir)
+	if err != nil {
+		return report, err
+	}
+	for _, entry := range beside {
+		if !strings.HasPrefix(entry.Name(), witnessFile) {
+			continue
+		}
+		signed, err := os.ReadFile(filepath.Join(dataDir, entry.Name()))
+		if err != nil {
+			return report, fmt.Errorf("a checkpoint beside the database cannot be read: %w", err)
+		}
+		witnesses = append(witnesses, audit.Witness{Name: "the checkpoint in " + entry.Name(), Signed: string(signed)})
 	}
 	err = file.Snapshot(ctx, func(r db.Reader) error {
 		report, err = audit.Verify(r, verifier, witnesses...)
 		return err
 	})
-	return report, err
+	if err != nil {
+		return report, err
+	}
+	// What is asked for is answered from indexes.
+	return report, file.CheckTables(ctx)
 }
 
 // VerifyExport checks an NDJSON export by the public key alone.

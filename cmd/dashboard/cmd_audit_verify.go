@@ -76,9 +76,12 @@ func (cmd *auditVerifyCmd) tell(out io.Writer, r audit.Report) error {
 	if cmd.Export != "" {
 		text += fmt.Sprintf("    %d are not in the file\n", r.Head.Size-r.Events)
 	} else {
-		text += fmt.Sprintf("    %d were removed by retention, their hashes are there\n", r.Pruned)
+		text += fmt.Sprintf("    %d were removed by retention, their hashes are there\n", r.Absent)
 	}
 	text += fmt.Sprintf("    %d are without personal fields that were erased\n", r.Erased)
+	if r.Unproven > 0 {
+		text += fmt.Sprintf("    %d lack fields, and the events that tell by which erasure are not in the file\n", r.Unproven)
+	}
 	text += fmt.Sprintf("signed head: %s, %d events, root %s\n", r.Head.Origin, r.Head.Size, r.Head.Root)
 	switch {
 	case cmd.Export == "":

@@ -5,7 +5,9 @@
 ALTER TABLE audit_events ADD COLUMN personal_details TEXT NULL; -- a JSON object, the part of the details that tells of a person
 ALTER TABLE audit_events ADD COLUMN actor_seal BLOB NULL; -- of e-mail, address and user agent
 ALTER TABLE audit_events ADD COLUMN details_seal BLOB NULL; -- of personal_details
-ALTER TABLE audit_events ADD COLUMN erased_by INTEGER NULL; -- the event that recorded the erasure
+-- The events that recorded the erasures.
+ALTER TABLE audit_events ADD COLUMN actor_erased_by INTEGER NULL;
+ALTER TABLE audit_events ADD COLUMN details_erased_by INTEGER NULL;
 
 -- A leaf says the time as people see it, in milliseconds.
 UPDATE audit_events SET time_us = time_us / 1000 * 1000;
@@ -22,7 +24,6 @@ CREATE TABLE audit_tiles (
 -- The tree as it is, signed (C2SP tlog-checkpoint), made anew with every batch.
 CREATE TABLE audit_head (
 	id         INTEGER PRIMARY KEY CHECK (id = 1),
-	size       INTEGER NOT NULL,
 	checkpoint TEXT NOT NULL
 ) STRICT;
 
@@ -31,6 +32,26 @@ CREATE TABLE audit_checkpoints (
 	size       INTEGER PRIMARY KEY,
 	checkpoint TEXT NOT NULL,
 	made_at_us INTEGER NOT NULL
+) STRICT;
+
+-- Events that somebody put behind the signed head, moved out of the way. This
+-- program did not write them.
+CREATE TABLE audit_strays (
+	found_at_us      INTEGER NOT NULL,
+	seq              INTEGER NOT NULL,
+	time_us          INTEGER NOT NULL,
+	event_type       TEXT NOT NULL,
+	severity         TEXT NOT NULL,
+	success          INTEGER NOT NULL,
+	user_id          TEXT NULL,
+	email            TEXT NULL,
+	ip_address       TEXT NULL,
+	user_agent       TEXT NULL,
+	session_id       TEXT NULL,
+	api_key_id       TEXT NULL,
+	request_id       TEXT NULL,
+	details          TEXT NOT NULL,
+	personal_details TEXT NULL
 ) STRICT;
 
 -- How many events each hour had. Nothing that is shown counts the events.

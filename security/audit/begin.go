@@ -2,7 +2,6 @@ package audit
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	"patronus.internal/dashboard/security/db"
@@ -11,16 +10,8 @@ import (
 
 // Begin makes the head of a new log, and brings the events that a version without
 // a tree wrote into it, in the one change that it is called in: some 20 µs an
-// event. A log that has a head is left alone. Whoever removes the head and the
-// tree gains nothing by it: the heads that are kept elsewhere do not match the
-// new one.
+// event. It is for a log that never had a head.
 func (t *Tree) Begin(tx *db.Tx) error {
-	switch _, _, err := t.load(tx); {
-	case err == nil:
-		return nil
-	case !errors.Is(err, errNoHead):
-		return err
-	}
 	edge := &merkle.Edge{}
 	for {
 		rows, err := rowsAfter(tx, edge.Size(), 1000)
@@ -28,10 +19,10 @@ func (t *Tree) Begin(tx *db.Tx) error {
 			return err
 		}
 		for _, r := range rows {
-			if err := adopt(tx, &r); err != nil {
-				return err
+			if r.seq != edge.Size()+1 {
+				return fmt.Errorf("audit: event %d follows on %d in the log from before: events were removed. Put a backup of the database in its place", r.seq, edge.Size())
 			}
-			if err := fill(tx, edge, r.seq); err != nil {
+			if err := adopt(tx, &r); err != nil {
 				return err
 			}
 			edge.Append(r.leaf())
@@ -68,7 +59,12 @@ func adopt(tx *db.Tx, r *row) error {
 
 // rowsAfter reads the next events behind a number, in order.
 func rowsAfter(r db.Reader, seq int64, limit int) ([]row, error) {
-	rows, err := r.Query("SELECT "+columns+" FROM audit_events WHERE seq > $1 ORDER BY seq LIMIT $2", seq, limit)
+	return rowsOf(r, "WHERE seq > $1 ORDER BY seq LIMIT $2", seq, limit)
+}
+
+// rowsOf reads events with all that their leaves hold.
+func rowsOf(r db.Reader, clause string, args ...any) ([]row, error) {
+	rows, err := r.Query("SELECT "+columns+" FROM audit_events "+clause, args...)
 	if err != nil {
 		return nil, fmt.Errorf("audit: read: %w", err)
 	}
@@ -85,4 +81,37 @@ func rowsAfter(r db.Reader, seq int64, limit int) ([]row, error) {
 		return nil, fmt.Errorf("audit: read: %w", err)
 	}
 	return found, nil
+}
+
+// nextBase is the number behind which the events of a batch are numbered: that of
+// the signed head. Events that stand behind it were not written by this program, so
+// they make way, and how many is told by an event.
+func nextBase(tx *db.Tx) (base, strays int64, err error) {
+	newest, err := Newest(tx)
+	if err != nil {
+		return 0, 0, err
+	}
+	head, err := Head(tx)
+	if err != nil || head == "" { // without a head nothing is signed, which Grow decides about
+		return newest, 0, err
+	}
+	signed, err := parseCheckpoint(head)
+	if err != nil {
+		return 0, 0, broken("its head is no checkpoint (%v)", err)
+	}
+	if newest <= signed.Size {
+		return signed.Size, 0, nil
+	}
+	const fields = `seq, time_us, event_type, severity, success, user_id, email, ip_address, user_agent,
+		session_id, api_key_id, request_id, details, personal_details`
+	if _, err := tx.Exec("INSERT INTO audit_strays (found_at_us, "+fields+") SELECT $1, "+fields+" FROM audit_events WHERE seq > $2",
+		db.Micros(tx.Now()), signed.Size); err != nil {
+		return 0, 0, fmt.Errorf("audit: move strays: %w", err)
+	}
+	result, err := tx.Exec("DELETE FROM audit_events WHERE seq > $1", signed.Size)
+	if err != nil {
+		return 0, 0, fmt.Errorf("audit: move strays: %w", err)
+	}
+	strays, err = result.RowsAffected()
+	return signed.Size, strays, err
 }

@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
 
 	"patronus.internal/dashboard/security/db"
 )
@@ -12,8 +15,9 @@ import (
 type Erasure struct {
 	EventSeq int64
 	UserID   string
-	Email    string // canonical
+	Email    string // canonical; empty once it is settled
 	DoneSeq  int64  // events up to here are done
+	At       time.Time
 }
 
 // BeginErasure notes that the personal fields of a user are to be erased from all
@@ -23,37 +27,17 @@ func BeginErasure(tx *db.Tx, userID, email string) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec("INSERT INTO audit_erasures (event_seq, user_id, email, done_seq) VALUES ($1, $2, $3, 0)", seq, userID, email)
+	_, err = tx.Exec("INSERT INTO audit_erasures (event_seq, user_id, email, done_seq, begun_at_us) VALUES ($1, $2, $3, 0, $4)",
+		seq, userID, email, db.Micros(tx.Now()))
 	if err != nil {
 		return fmt.Errorf("audit: begin an erasure: %w", err)
 	}
 	return nil
 }
 
-// FormerIDs are other users who had the same address: the same person, before.
-func FormerIDs(r db.Reader, userID, email string) ([]string, error) {
-	rows, err := r.Query("SELECT DISTINCT user_id FROM audit_events WHERE email = $1 AND user_id <> $2 ORDER BY user_id LIMIT 50", email, userID)
-	if err != nil {
-		return nil, fmt.Errorf("audit: former ids: %w", err)
-	}
-	defer rows.Close()
-	var ids []string
-	for rows.Next() {
-		var id string
-		if err := rows.Scan(&id); err != nil {
-			return nil, fmt.Errorf("audit: former ids: %w", err)
-		}
-		ids = append(ids, id)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("audit: former ids: %w", err)
-	}
-	return ids, nil
-}
-
 // Erasures lists those that are not done.
 func Erasures(r db.Reader) ([]Erasure, error) {
-	rows, err := r.Query("SELECT event_seq, user_id, email, done_seq FROM audit_erasures ORDER BY event_seq")
+	rows, err := r.Query("SELECT event_seq, user_id, email, done_seq, begun_at_us FROM audit_erasures ORDER BY event_seq")
 	if err != nil {
 		return nil, fmt.Errorf("audit: erasures: %w", err)
 	}
@@ -61,9 +45,11 @@ func Erasures(r db.Reader) ([]Erasure, error) {
 	var pending []Erasure
 	for rows.Next() {
 		var e Erasure
-		if err := rows.Scan(&e.EventSeq, &e.UserID, &e.Email, &e.DoneSeq); err != nil {
+		var at int64
+		if err := rows.Scan(&e.EventSeq, &e.UserID, &e.Email, &e.DoneSeq, &at); err != nil {
 			return nil, fmt.Errorf("audit: erasures: %w", err)
 		}
+		e.At = db.FromMicros(at)
 		pending = append(pending, e)
 	}
 	if err := rows.Err(); err != nil {
@@ -87,15 +73,20 @@ func (e Erasure) Concerned(r db.Reader) (seqs []int64, to int64, err error) {
 		return nil, 0, err
 	}
 	to = min(e.DoneSeq+eraseWindow, newest)
-	// What is JSON has the address as JSON has it.
-	inJSON, err := encode(e.Email)
-	if err != nil {
-		return nil, 0, err
+	// What is JSON has the address as JSON has it. Whether it is a whole one is
+	// looked at when it is blanked.
+	email, mention := any(nil), any(nil)
+	if e.Email != "" {
+		inJSON, err := encode(e.Email)
+		if err != nil {
+			return nil, 0, err
+		}
+		email, mention = e.Email, likePattern(strings.Trim(string(inJSON), `"`))
 	}
 	rows, err := r.Query(`SELECT seq FROM audit_events WHERE seq > $1 AND seq <= $2
 		AND (user_id = $3 OR email = $4 OR details LIKE $5 ESCAPE '\' OR personal_details LIKE $6 ESCAPE '\')
 		ORDER BY seq LIMIT $7`,
-		e.DoneSeq, to, e.UserID, e.Email, likePattern(`"target_user_id":"`+e.UserID+`"`), likePattern(strings.Trim(string(inJSON), `"`)), eraseBatch+1)
+		e.DoneSeq, to, e.UserID, email, likePattern(`"target_user_id":"`+e.UserID+`"`), mention, eraseBatch+1)
 	if err != nil {
 		return nil, 0, fmt.Errorf("audit: what to erase: %w", err)
 	}
@@ -117,58 +108,168 @@ func (e Erasure) Concerned(r db.Reader) (seqs []int64, to int64, err error) {
 	return seqs, to, nil
 }
 
-// Erase blanks the events that Concerned returned and keeps how far it is. With the
-// newest event done, the erasure is over, and it reports so.
-func (e *Erasure) Erase(tx *db.Tx, seqs []int64, to int64) (over bool, err error) {
+// Erase blanks the events that Concerned returned, records which, and keeps how far
+// it is.
+func (e *Erasure) Erase(tx *db.Tx, seqs []int64, to int64) error {
+	by, err := nextSeq(tx)
+	if err != nil {
+		return err
+	}
+	var acted, about ranges
 	for _, seq := range seqs {
 		rows, err := rowsAfter(tx, seq-1, 1)
 		if err != nil {
-			return false, err
+			return err
 		}
-		if len(rows) == 1 && rows[0].seq == seq {
-			if err := e.blank(tx, &rows[0]); err != nil {
-				return false, err
-			}
+		if len(rows) == 0 || rows[0].seq != seq {
+			continue // retention was quicker
+		}
+		who, what, err := e.blank(tx, &rows[0], by)
+		if err != nil {
+			return err
+		}
+		if who {
+			acted.add(seq)
+		}
+		if what {
+			about.add(seq)
 		}
 	}
-	newest, err := Newest(tx)
+	if len(acted) > 0 || len(about) > 0 {
+		err := Append(tx, Event{Type: AuditErase, Success: true, Details: Details{
+			"erasure": e.EventSeq, "target_user_id": e.UserID, "acted": acted.String(), "about": about.String()}})
+		if err != nil {
+			return err
+		}
+	}
+	e.DoneSeq = to
+	_, err = tx.Exec("UPDATE audit_erasures SET done_seq = $1 WHERE event_seq = $2", to, e.EventSeq)
+	if err != nil {
+		return fmt.Errorf("audit: keep how far an erasure is: %w", err)
+	}
+	return nil
+}
+
+// blank takes the personal fields of one event away, and reports which: of who
+// acted, if that was the user; and the details, if they are about the user, or
+// name the address. The leaf stays the same: in the place of the fields and their
+// salt are the hashes that it holds.
+func (e *Erasure) blank(tx *db.Tx, r *row, by int64) (acted, about bool, err error) {
+	own := r.userID == e.UserID || e.Email != "" && r.email == e.Email
+	if own && r.actorSeal != nil && !r.actorSeal.erased() {
+		acted = true
+		r.actorSeal = r.actorSeal.leavings(actorFields, r.actorValues())
+		r.email, r.ip, r.agent, r.actorErasedBy = "", "", "", by
+	}
+	target := r.target()
+	if r.personal != "" && (target == e.UserID || target == "" && own || e.Email != "" && names(r.personal, e.Email)) {
+		about = true
+		r.detailsSeal = r.detailsSeal.leavings(detailsFields, r.detailsValues())
+		r.personal, r.detailsErasedBy = "", by
+	}
+	if !acted && !about {
+		return false, false, nil
+	}
+	_, err = tx.Exec(`UPDATE audit_events SET email = $1, ip_address = $2, user_agent = $3, personal_details = $4,
+		actor_seal = $5, details_seal = $6, actor_erased_by = $7, details_erased_by = $8 WHERE seq = $9`,
+		orNull(r.email), orNull(r.ip), orNull(r.agent), orNull(r.personal), r.actorSeal.column(), r.detailsSeal.column(),
+		numberOrNull(r.actorErasedBy), numberOrNull(r.detailsErasedBy), r.seq)
+	if err != nil {
+		return false, false, fmt.Errorf("audit: erase event %d: %w", r.seq, err)
+	}
+	return acted, about, nil
+}
+
+func numberOrNull(n int64) any {
+	if n == 0 {
+		return nil
+	}
+	return n
+}
+
+// names reports whether a JSON text has the address, as a whole: that of somebody
+// else may begin or end like it.
+func names(text, email string) bool {
+	inJSON, err := encode(email)
+	if err != nil {
+		return false
+	}
+	text, email = strings.ToLower(text), strings.Trim(string(inJSON), `"`)
+	for from := 0; ; {
+		at := strings.Index(text[from:], email)
+		if at < 0 {
+			return false
+		}
+		begin, end := from+at, from+at+len(email)
+		if (begin == 0 || !partOfAddress(text[begin-1])) && (end == len(text) || !partOfAddress(text[end]) || endsSentence(text[end:])) {
+			return true
+		}
+		from = begin + 1
+	}
+}
+
+// partOfAddress is a character that an address may go on with.
+func partOfAddress(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c >= 0x80 || strings.IndexByte("!#$%&'*+-/=?^_`{|}~.", c) >= 0
+}
+
+// endsSentence is a mark behind which no part of an address follows.
+func endsSentence(rest string) bool {
+	return strings.IndexByte(".!?'", rest[0]) >= 0 && (len(rest) == 1 || !partOfAddress(rest[1]))
+}
+
+// Settle forgets the address, once all events of the time of the deletion are done.
+// Until the end of it, what was under way then may still write events, which are
+// found by the user's id.
+func (e *Erasure) Settle(tx *db.Tx) error {
+	inJSON, err := encode(e.Email)
+	if err != nil {
+		return err
+	}
+	mention := likePattern(strings.Trim(string(inJSON), `"`))
+	_, err = tx.Exec(`DELETE FROM audit_strays WHERE user_id = $1 OR email = $2 OR details LIKE $3 ESCAPE '\'
+		OR personal_details LIKE $3 ESCAPE '\'`, e.UserID, e.Email, mention)
+	if err == nil {
+		_, err = tx.Exec("UPDATE audit_erasures SET email = '' WHERE event_seq = $1", e.EventSeq)
+	}
+	if err != nil {
+		return fmt.Errorf("audit: settle an erasure: %w", err)
+	}
+	e.Email = ""
+	return nil
+}
+
+// End forgets an erasure.
+func (e *Erasure) End(tx *db.Tx) error {
+	if _, err := tx.Exec("DELETE FROM audit_erasures WHERE event_seq = $1", e.EventSeq); err != nil {
+		return fmt.Errorf("audit: end an erasure: %w", err)
+	}
+	return nil
+}
+
+// Recorded reports whether an event of the signed log says that this erasure is to
+// be: a row that somebody wrote into the database erases nothing.
+func (e *Erasure) Recorded(r db.Reader, verifier note.Verifier) (bool, error) {
+	head, err := Head(r)
 	if err != nil {
 		return false, err
 	}
-	statement, args := "UPDATE audit_erasures SET done_seq = $1 WHERE event_seq = $2", []any{to, e.EventSeq}
-	if over = to >= newest; over {
-		statement, args = "DELETE FROM audit_erasures WHERE event_seq = $1", []any{e.EventSeq}
-	}
-	if _, err := tx.Exec(statement, args...); err != nil {
-		return false, fmt.Errorf("audit: keep how far an erasure is: %w", err)
-	}
-	e.DoneSeq = to
-	return over, nil
-}
-
-// blank takes the personal fields of one event away. Who acted is theirs who acted;
-// the details are theirs whom it was about, or else theirs who acted; and wherever
-// the address stands, it goes. The leaf stays the same: in the place of the fields
-// and their salt are the hashes that it holds.
-func (e *Erasure) blank(tx *db.Tx, r *row) error {
-	acted := r.userID == e.UserID || r.email == e.Email
-	target := r.target()
-	about := target == e.UserID || target == "" && acted || strings.Contains(strings.ToLower(r.personal), e.Email)
-	if acted {
-		r.actorSeal = r.actorSeal.leavings(actorFields, r.actorValues())
-		r.email, r.ip, r.agent = "", "", ""
-	}
-	if about {
-		r.detailsSeal = r.detailsSeal.leavings(detailsFields, r.detailsValues())
-		r.personal = ""
-	}
-	_, err := tx.Exec(`UPDATE audit_events SET email = $1, ip_address = $2, user_agent = $3, personal_details = $4,
-		actor_seal = $5, details_seal = $6, erased_by = $7 WHERE seq = $8`,
-		orNull(r.email), orNull(r.ip), orNull(r.agent), orNull(r.personal), r.actorSeal.column(), r.detailsSeal.column(), e.EventSeq, r.seq)
+	signed, err := openCheckpoint(head, verifier)
 	if err != nil {
-		return fmt.Errorf("audit: erase event %d: %w", r.seq, err)
+		return false, nil
 	}
-	return nil
+	rows, err := rowsAfter(r, e.EventSeq-1, 1)
+	if err != nil || len(rows) == 0 || rows[0].seq != e.EventSeq || Type(rows[0].kind) != UserDelete {
+		return false, err
+	}
+	var details struct {
+		Erased bool   `json:"erased"`
+		UserID string `json:"target_user_id"`
+	}
+	if err := json.Unmarshal([]byte(rows[0].details), &details); err != nil || !details.Erased || details.UserID != e.UserID {
+		return false, nil
+	}
+	return proven(r, signed, &rows[0])
 }
 
 // target is whom the event was about, "" when it does not say.

@@ -44,6 +44,7 @@ const (
 	AccountLock         Type = "account_lock"
 	AccountUnlock       Type = "account_unlock"
 	AuditPrune          Type = "audit_prune"
+	AuditErase          Type = "audit_erase" // what is personal was erased from events
 	DataExport          Type = "data_export"
 	Consent             Type = "consent"
 	Backup              Type = "backup"
@@ -58,7 +59,7 @@ var Types = []Type{
 	APIKeyCreate, APIKeyRevoke, APIKeyUsage, PermissionGrant, PermissionRevoke,
 	AuthorizationFailed, PolicyChange, SuspiciousActivity, UserCreate, UserUpdate, UserDelete,
 	MFADisable, PasswordReset, SessionEnd, IPBlock, IPUnblock, AccountLock, AccountUnlock,
-	AuditPrune, DataExport, Consent, Backup, KeyRotate, SystemStart, NewDevice,
+	AuditPrune, AuditErase, DataExport, Consent, Backup, KeyRotate, SystemStart, NewDevice,
 }
 
 // Severity says how soon a person should look.
@@ -130,21 +131,40 @@ func Append(tx *db.Tx, e Event) error {
 	if err := r.draw(tx); err != nil {
 		return err
 	}
-	// The tree counts too, so that no number is given twice when events at the
-	// end were deleted outside of this program.
-	err = tx.QueryRow(`
+	if r.seq, err = nextSeq(tx); err != nil {
+		return err
+	}
+	_, err = tx.Exec(`
 		INSERT INTO audit_events (seq, time_us, event_type, severity, success, user_id, email, ip_address,
 			user_agent, session_id, api_key_id, request_id, details, personal_details, actor_seal, details_seal)
-		SELECT COALESCE(MAX(seq), 0) + 1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15
-		FROM (SELECT MAX(seq) AS seq FROM audit_events UNION ALL SELECT size FROM audit_head) AS taken
-		RETURNING seq`,
-		r.timeUS, r.kind, r.severity, boolInt(r.success), orNull(r.userID), orNull(r.email), orNull(r.ip), orNull(r.agent),
-		orNull(r.sessionID), orNull(r.keyID), orNull(r.requestID), r.details, orNull(r.personal), r.actorSeal.column(), r.detailsSeal.column()).Scan(&r.seq)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
+		r.seq, r.timeUS, r.kind, r.severity, boolInt(r.success), orNull(r.userID), orNull(r.email), orNull(r.ip), orNull(r.agent),
+		orNull(r.sessionID), orNull(r.keyID), orNull(r.requestID), r.details, orNull(r.personal), r.actorSeal.column(), r.detailsSeal.column())
 	if err != nil {
 		return fmt.Errorf("audit: append %s: %w", e.Type, err)
 	}
 	tx.Stage(appended{seq: r.seq, leaf: r.leaf(), hour: hourOf(r.timeUS), kind: r.kind, severity: r.severity, success: r.success})
 	return nil
+}
+
+// nextSeq is the next number: behind the signed head and the events of the batch.
+// What it finds out it finds out once a batch.
+func nextSeq(tx *db.Tx) (int64, error) {
+	var strays int64
+	base, err := tx.Base(func() (any, error) {
+		base, n, err := nextBase(tx)
+		strays = n
+		return base, err
+	})
+	if err != nil {
+		return 0, err
+	}
+	if strays > 0 {
+		if err := Append(tx, Event{Type: SuspiciousActivity, Details: Details{"reasons": []string{"audit_log_altered"}, "found": "events_behind_the_head", "count": strays}}); err != nil {
+			return 0, err
+		}
+	}
+	return base.(int64) + int64(tx.Staged()) + 1, nil // Base returns what the function above does
 }
 
 // draw gives the personal fields their salts.

@@ -17,7 +17,8 @@ type Integrity struct {
 	ActorSeal       []byte   `json:"actor_seal,omitzero"`   // salt, or what is left of erased fields
 	DetailsSeal     []byte   `json:"details_seal,omitzero"` // likewise
 	PersonalDetails []string `json:"personal_details,omitzero"`
-	ErasedBy        int64    `json:"erased_by,omitzero"`
+	ActorErasedBy   int64    `json:"actor_erased_by,omitzero"` // the events that recorded it
+	DetailsErasedBy int64    `json:"details_erased_by,omitzero"`
 
 	// Skipped are the roots of the full subtrees over the events between the one
 	// before and this one, as merkle.Cover lists them.
@@ -100,7 +101,8 @@ func (s *Sealer) seal(e Record) (Record, error) {
 // integrity is what the event has of itself.
 func (r Record) integrity() (Integrity, error) {
 	leaf := r.row.leaf()
-	i := Integrity{Leaf: leaf[:], ActorSeal: r.row.actorSeal, DetailsSeal: r.row.detailsSeal, ErasedBy: r.ErasedBy}
+	i := Integrity{Leaf: leaf[:], ActorSeal: r.row.actorSeal, DetailsSeal: r.row.detailsSeal,
+		ActorErasedBy: r.row.actorErasedBy, DetailsErasedBy: r.row.detailsErasedBy}
 	if r.row.personal != "" {
 		var members map[string]json.RawMessage
 		if err := json.Unmarshal([]byte(r.row.personal), &members); err != nil {

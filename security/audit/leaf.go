@@ -28,14 +28,14 @@ func (s seal) erased() bool { return len(s) > saltLength }
 
 // row is an event with all that its leaf holds.
 type row struct {
-	seq, timeUS                 int64
-	kind, severity              string
-	success                     bool
-	userID, email, ip, agent    string
-	sessionID, keyID, requestID string
-	details, personal           string // JSON objects; personal is "" when nothing is
-	actorSeal, detailsSeal      seal
-	erasedBy                    int64
+	seq, timeUS                    int64
+	kind, severity                 string
+	success                        bool
+	userID, email, ip, agent       string
+	sessionID, keyID, requestID    string
+	details, personal              string // JSON objects; personal is "" when nothing is
+	actorSeal, detailsSeal         seal
+	actorErasedBy, detailsErasedBy int64 // 0 while they are there
 }
 
 // leaf is the hash under which the event stands in the tree.
@@ -143,4 +143,25 @@ func appendNullable(data []byte, value string) []byte {
 		return appendNull(data)
 	}
 	return appendField(data, value)
+}
+
+// sealed reports whether the seals have the form that this program gives them.
+func (r *row) sealed() bool {
+	return r.actorSeal.fits(r.actorValues(), r.actorErasedBy) && r.detailsSeal.fits(r.detailsValues(), r.detailsErasedBy)
+}
+
+func (s seal) fits(values []string, erasedBy int64) bool {
+	empty := true
+	for _, value := range values {
+		empty = empty && value == ""
+	}
+	switch len(s) {
+	case 0:
+		return empty && erasedBy == 0
+	case saltLength:
+		return !empty && erasedBy == 0
+	case len(values) * hashLength:
+		return empty && erasedBy > 0
+	}
+	return false
 }

@@ -16,8 +16,12 @@ var personalNames = map[string]bool{
 	"name": true, "device": true, "q": true, "country": true, "place": true, "networks": true,
 }
 
+// FreeText is a detail that a person has written: it may tell of anybody, whatever
+// it looks like.
+type FreeText string
+
 // programNames are details whose texts are this program's own.
-var programNames = map[string]bool{"action": true, "route": true, "version": true}
+var programNames = map[string]bool{"action": true, "route": true, "version": true, "acted": true, "about": true}
 
 // personal reports whether a detail may tell of a person, and so can be erased.
 // That is every text but those that only a program writes: a code ("wrong_password",
@@ -96,7 +100,7 @@ func split(d Details) (public, erasable string, err error) {
 			return "", "", err
 		}
 		object := &objects[0]
-		if personal(name, value) {
+		if _, free := d[name].(FreeText); free || personal(name, value) {
 			object = &objects[1]
 		}
 		if object.Len() > 0 {

@@ -42,7 +42,7 @@ func writeWithoutEnd(path string) error {
 	if err != nil {
 		return err
 	}
-	tree, err := NewTree(signer, public, slog.New(slog.DiscardHandler))
+	tree, err := NewTree(signer, public)
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func TestKilledProcessesLeaveAWholeLog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tree, err := NewTree(signer, public, slog.New(slog.DiscardHandler))
+	tree, err := NewTree(signer, public)
 	if err != nil {
 		t.Fatal(err)
 	}

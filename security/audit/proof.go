@@ -56,6 +56,21 @@ func Prove(r db.Reader, verifier note.Verifier, seq int64) (Proof, error) {
 	return p, nil
 }
 
+// proven reports whether an event stands in the log of a head, by its proof.
+func proven(r db.Reader, head Checkpoint, e *row) (bool, error) {
+	if e.seq < 1 || e.seq > head.Size {
+		return false, nil
+	}
+	path, err := tlog.ProveRecord(head.Size, e.seq-1, &subtrees{r: r})
+	if _, gone := errors.AsType[*MissingTileError](err); gone {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("audit: prove event %d: %w", e.seq, err)
+	}
+	return tlog.CheckRecord(path, head.Size, head.Root, e.seq-1, e.leaf()) == nil, nil
+}
+
 // rootAt is the hash over the first size events, from the stored hashes.
 func rootAt(r db.Reader, size int64) (merkle.Hash, error) {
 	return tlog.TreeHash(size, &subtrees{r: r})

@@ -1,13 +1,14 @@
 package audit
 
 import (
-	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
+	"golang.org/x/mod/sumdb/note"
+
 	"patronus.internal/dashboard/security/db"
+	"patronus.internal/dashboard/security/merkle"
 )
 
 // Prune is what the newest event says about what retention removed.
@@ -16,24 +17,42 @@ type Prune struct {
 	At time.Time
 }
 
-// LastPrune reads it.
-func LastPrune(r db.Reader) (Prune, error) {
-	var text string
-	var at int64
-	err := r.QueryRow("SELECT time_us, details FROM audit_events WHERE event_type = $1 ORDER BY seq DESC LIMIT 1", string(AuditPrune)).Scan(&at, &text)
-	if errors.Is(err, sql.ErrNoRows) {
-		return Prune{}, nil
-	}
+// LastPrune reads it. An event that is not as it was written says nothing, since
+// events are removed by what it says.
+func LastPrune(r db.Reader, verifier note.Verifier) (Prune, error) {
+	head, err := Head(r)
 	if err != nil {
-		return Prune{}, fmt.Errorf("audit: what was pruned: %w", err)
+		return Prune{}, err
 	}
-	var details struct {
-		To int64 `json:"to"`
+	signed, err := openCheckpoint(head, verifier)
+	if err != nil {
+		return Prune{}, broken("its head is not signed with its key (%v)", err)
 	}
-	if err := json.Unmarshal([]byte(text), &details); err != nil {
-		return Prune{}, fmt.Errorf("audit: what was pruned: %w", err)
+	return lastPrune(r, func(e *row) (bool, error) { return proven(r, signed, e) })
+}
+
+// lastPrune reads the newest that is confirmed. More than a few that are not are
+// nothing that happens by itself.
+func lastPrune(r db.Reader, confirmed func(*row) (bool, error)) (Prune, error) {
+	rows, err := rowsOf(r, "WHERE event_type = $1 ORDER BY seq DESC LIMIT 20", string(AuditPrune))
+	if err != nil {
+		return Prune{}, err
 	}
-	return Prune{To: details.To, At: db.FromMicros(at)}, nil
+	for _, e := range rows {
+		var details struct {
+			To int64 `json:"to"`
+		}
+		if err := json.Unmarshal([]byte(e.details), &details); err != nil || details.To >= e.seq {
+			continue
+		}
+		switch ok, err := confirmed(&e); {
+		case err != nil:
+			return Prune{}, err
+		case ok:
+			return Prune{To: details.To, At: db.FromMicros(e.timeUS)}, nil
+		}
+	}
+	return Prune{}, nil
 }
 
 // PrunePlan is a run of events at the beginning of the log that retention removes.
@@ -44,20 +63,81 @@ type PrunePlan struct {
 
 // PlanPrune plans to remove the events before an instant, to the hour: those of the
 // hour in which it lies stay a little longer. Where a clock went back, none goes
-// before those that stand in front of it.
-func PlanPrune(r db.Reader, before time.Time) (PrunePlan, error) {
+// before those that stand in front of it; the hours of a clock that ran ahead of now
+// do not count.
+func PlanPrune(r db.Reader, before, now time.Time) (PrunePlan, error) {
 	e, err := extentOf(r)
 	if err != nil || e.newest == 0 {
 		return PrunePlan{}, err
 	}
 	var kept int64 // the first that stays
-	err = r.QueryRow("SELECT COALESCE(MIN(first_seq), $1) FROM audit_hours WHERE hour_us >= $2", e.newest+1, hourOf(db.Micros(before))).Scan(&kept)
+	err = r.QueryRow("SELECT COALESCE(MIN(first_seq), $1) FROM audit_hours WHERE hour_us >= $2 AND hour_us <= $3",
+		e.newest+1, hourOf(db.Micros(before)), hourOf(db.Micros(now))).Scan(&kept)
 	if err != nil {
 		return PrunePlan{}, fmt.Errorf("audit: plan to prune: %w", err)
 	}
 	p := PrunePlan{From: e.first, To: kept - 1}
 	p.Events = max(0, p.To-p.From+1)
 	return p, nil
+}
+
+// Check goes through the events of a plan and returns a *Finding unless each of
+// them is there, as it was written, and old enough: what is removed can be verified
+// by nobody any more, and the hours that the plan was made of are not signed.
+func (p PrunePlan) Check(r db.Reader, verifier note.Verifier, before, now time.Time) error {
+	head, err := Head(r)
+	if err != nil {
+		return err
+	}
+	signed, err := openCheckpoint(head, verifier)
+	if err != nil {
+		return &Finding{Seq: p.From, Why: fmt.Sprintf("no head vouches for it (%v)", err)}
+	}
+	if p.From < 1 || p.To > signed.Size {
+		return &Finding{Seq: p.From, Why: fmt.Sprintf("the log has no events from %d to %d", p.From, p.To)}
+	}
+	var tree merkle.Range
+	stored := &subtrees{r: r}
+	cover := func(end int64) error {
+		for _, subtree := range merkle.Cover(tree.Size(), end) {
+			root, err := stored.root(subtree)
+			if err != nil {
+				return &Finding{Seq: p.From, Why: err.Error()}
+			}
+			if err := tree.AppendSubtree(subtree.Height, root); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := cover(p.From - 1); err != nil {
+		return err
+	}
+	for tree.Size() < p.To {
+		rows, err := rowsAfter(r, tree.Size(), int(min(1000, p.To-tree.Size())))
+		if err != nil {
+			return err
+		}
+		if len(rows) == 0 {
+			return &Finding{Seq: tree.Size() + 1, Why: "it is missing"}
+		}
+		for _, e := range rows {
+			if e.seq != tree.Size()+1 {
+				return &Finding{Seq: tree.Size() + 1, Why: "it is missing"}
+			}
+			if e.timeUS >= db.Micros(before) && e.timeUS <= db.Micros(now) {
+				return &Finding{Seq: e.seq, Why: "it is to be removed before its time"}
+			}
+			tree.Append(e.leaf())
+		}
+	}
+	if err := cover(signed.Size); err != nil {
+		return err
+	}
+	if tree.Root() != signed.Root {
+		return &Finding{Seq: p.From, Why: fmt.Sprintf("from here to %d the log is not the one that was signed", p.To)}
+	}
+	return nil
 }
 
 // Record writes the event of a prune: the range, and the root of the tree over all

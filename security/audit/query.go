@@ -78,7 +78,7 @@ func (f Filter) Validate() error {
 }
 
 const columns = `seq, time_us, event_type, severity, success, user_id, email, ip_address,
-	user_agent, session_id, api_key_id, request_id, details, personal_details, actor_seal, details_seal, erased_by`
+	user_agent, session_id, api_key_id, request_id, details, personal_details, actor_seal, details_seal, actor_erased_by, details_erased_by`
 
 // List returns the newest events that match, newest first, Limit at most, and
 // the sequence number to pass as Before for the ones that follow (0 at the
@@ -220,7 +220,7 @@ func scan(rows interface{ Scan(...any) error }) (Record, error) {
 	return Record{Seq: r.seq, Time: db.FromMicros(r.timeUS), Type: Type(r.kind), Severity: Severity(r.severity), Success: r.success,
 		Actor: Actor{UserID: r.userID, Email: r.email, IPAddress: r.ip, UserAgent: r.agent,
 			SessionID: r.sessionID, APIKeyID: r.keyID, RequestID: r.requestID},
-		Details: join(r.details, r.personal), ErasedBy: r.erasedBy, row: r}, nil
+		Details: join(r.details, r.personal), ErasedBy: max(r.actorErasedBy, r.detailsErasedBy), row: r}, nil
 }
 
 func scanRow(from interface{ Scan(...any) error }) (row, error) {
@@ -229,16 +229,17 @@ func scanRow(from interface{ Scan(...any) error }) (row, error) {
 		success                                                   int
 		userID, email, ip, agent, session, key, request, personal sql.NullString
 		actorSeal, detailsSeal                                    []byte
-		erasedBy                                                  sql.NullInt64
+		actorErasedBy, detailsErasedBy                            sql.NullInt64
 	)
 	err := from.Scan(&r.seq, &r.timeUS, &r.kind, &r.severity, &success, &userID, &email, &ip,
-		&agent, &session, &key, &request, &r.details, &personal, &actorSeal, &detailsSeal, &erasedBy)
+		&agent, &session, &key, &request, &r.details, &personal, &actorSeal, &detailsSeal, &actorErasedBy, &detailsErasedBy)
 	if err != nil {
 		return row{}, err
 	}
 	r.success = success == 1
 	r.userID, r.email, r.ip, r.agent = userID.String, email.String, ip.String, agent.String
 	r.sessionID, r.keyID, r.requestID, r.personal = session.String, key.String, request.String, personal.String
-	r.actorSeal, r.detailsSeal, r.erasedBy = actorSeal, detailsSeal, erasedBy.Int64
+	r.actorSeal, r.detailsSeal = actorSeal, detailsSeal
+	r.actorErasedBy, r.detailsErasedBy = actorErasedBy.Int64, detailsErasedBy.Int64
 	return r, nil
 }

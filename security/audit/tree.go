@@ -4,13 +4,13 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 
 	"golang.org/x/mod/sumdb/note"
 
 	"patronus.internal/dashboard/security/db"
 	"patronus.internal/dashboard/security/merkle"
+	"patronus.internal/dashboard/security/secerr"
 )
 
 // Tree grows the Merkle tree over the log and signs its head with every batch, in
@@ -20,19 +20,18 @@ import (
 type Tree struct {
 	signer   note.Signer
 	verifier note.Verifier
-	log      *slog.Logger
 
 	mu    sync.Mutex
 	known string // the head that was signed or checked last
 }
 
 // NewTree returns what signs with a key, whose public half is verifierKey.
-func NewTree(signer note.Signer, verifierKey string, log *slog.Logger) (*Tree, error) {
+func NewTree(signer note.Signer, verifierKey string) (*Tree, error) {
 	verifier, err := note.NewVerifier(verifierKey)
 	if err != nil {
 		return nil, fmt.Errorf("audit: the key of the log: %w", err)
 	}
-	return &Tree{signer: signer, verifier: verifier, log: log}, nil
+	return &Tree{signer: signer, verifier: verifier}, nil
 }
 
 // Verifier checks what the tree's key has signed.
@@ -47,30 +46,19 @@ type appended struct {
 }
 
 // Grow is db.Options.BeforeCommit: it extends the tree by the events of a batch
-// and counts them. A head that does not match its own tree, or numbers that do not
-// follow, mean that somebody altered the file outside of this program. The log says
-// so in a critical event and goes on: who can sign in and what is recorded must not
-// depend on an intruder's mercy. Without a head or a tile there is nothing to go on
-// from, and its error undoes the batch.
+// and counts them. A head that this key has not signed, that does not match its own
+// tree, or that is not an extension of the one that was there before means that
+// somebody altered the file outside of this program: then there is nothing to go on
+// from, and a BrokenError undoes the batch.
 func (t *Tree) Grow(tx *db.Tx, staged []any) error {
-	head, edge, err := t.load(tx)
+	edge, err := t.load(tx)
 	if err != nil {
 		return err
 	}
 	added := events(staged)
-	why := t.alteration(head, edge)
-	if why == "" && len(added) > 0 && added[0].seq != edge.Size()+1 {
-		why = "numbers_do_not_follow"
-	}
-	if why != "" {
-		if err := t.alarm(tx, head, why); err != nil {
-			return err
-		}
-		added = append(added, events(tx.Staged())...)
-	}
 	for _, e := range added {
-		if err := fill(tx, edge, e.seq); err != nil {
-			return err
+		if e.seq != edge.Size()+1 {
+			return fmt.Errorf("audit: event %d follows on %d", e.seq, edge.Size())
 		}
 		edge.Append(e.leaf)
 	}
@@ -78,6 +66,26 @@ func (t *Tree) Grow(tx *db.Tx, staged []any) error {
 		return err
 	}
 	return t.store(tx, edge)
+}
+
+// Check returns a BrokenError when the log cannot grow. It only reads.
+func (t *Tree) Check(r db.Reader) error {
+	_, err := t.load(r)
+	return err
+}
+
+// BrokenError says that the log is not as this program left it, so that nothing can
+// be recorded.
+type BrokenError struct{ Why string }
+
+// Error implements error.
+func (e *BrokenError) Error() string {
+	return "the audit log was altered or damaged outside of this program: " + e.Why + ". `dashboard audit verify` tells which events are as they were written; put a backup of the database in its place"
+}
+
+func broken(format string, args ...any) error {
+	err := &BrokenError{Why: fmt.Sprintf(format, args...)}
+	return secerr.Wrap(secerr.Unavailable, "The audit log is damaged, and what cannot be recorded is not done. An admin of the host finds more in the log of the program.", err)
 }
 
 func events(staged []any) []appended {
@@ -90,21 +98,61 @@ func events(staged []any) []appended {
 	return found
 }
 
-// errNoHead says that the tree was never begun, or that somebody removed it.
-var errNoHead = errors.New("audit: the log has no signed head")
-
-// load reads the head and the edge of the tree.
-func (t *Tree) load(r db.Reader) (head string, edge *merkle.Edge, err error) {
-	var size int64
-	err = r.QueryRow("SELECT size, checkpoint FROM audit_head WHERE id = 1").Scan(&size, &head)
-	if errors.Is(err, sql.ErrNoRows) {
-		return "", nil, errNoHead
+// load reads the edge of the tree, if its head vouches for it.
+func (t *Tree) load(r db.Reader) (*merkle.Edge, error) {
+	head, err := Head(r)
+	if err != nil {
+		return nil, err
+	}
+	if head == "" {
+		return nil, broken("it has no signed head")
+	}
+	t.mu.Lock()
+	known := t.known
+	t.mu.Unlock()
+	signed, err := parseCheckpoint(head)
+	if err == nil && head != known {
+		_, err = openCheckpoint(head, t.verifier)
 	}
 	if err != nil {
-		return "", nil, fmt.Errorf("audit: the head of the log: %w", err)
+		return nil, broken("its head is not signed with the key in keys.json, which may be that of another database (%v)", err)
 	}
-	edge, err = merkle.LoadEdge(size, func(level int, n int64, width int) ([]byte, error) { return readTile(r, level, n, width) })
-	return head, edge, err
+	edge, err := merkle.LoadEdge(signed.Size, func(level int, n int64, width int) ([]byte, error) { return readTile(r, level, n, width) })
+	if gone, ok := errors.AsType[*MissingTileError](err); ok {
+		return nil, broken("stored hashes are gone (%v)", gone)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if edge.Root() != signed.Root {
+		return nil, broken("its hashes are not those that its head was signed for")
+	}
+	if head != known && known != "" {
+		if err := extends(r, known, signed.Size); err != nil {
+			return nil, err
+		}
+	}
+	return edge, nil
+}
+
+// extends returns a BrokenError when a log of that size is not an extension of the
+// head that this process has seen before.
+func extends(r db.Reader, known string, size int64) error {
+	before, err := parseCheckpoint(known)
+	if err != nil {
+		return err
+	}
+	if before.Size > size {
+		return broken("it has %d events, and had %d", size, before.Size)
+	}
+	root, err := rootAt(r, before.Size)
+	if err != nil {
+		return err
+	}
+	if root != before.Root {
+		return broken("its first %d events are not those that were there before", before.Size)
+	}
+	return nil
 }
 
 // readTile reads the first width hashes of a tile.
@@ -148,51 +196,6 @@ func (e *MissingTileError) Error() string {
 	return fmt.Sprintf("audit: tile %d of level %d of the log's tree is missing or short", e.N, e.Level)
 }
 
-// alteration says what is wrong with the head of a tree, "" when nothing is.
-func (t *Tree) alteration(head string, edge *merkle.Edge) string {
-	t.mu.Lock()
-	known := t.known == head
-	t.mu.Unlock()
-	signed, err := parseCheckpoint(head)
-	if err == nil && !known {
-		_, err = openCheckpoint(head, t.verifier)
-	}
-	switch {
-	case err != nil:
-		return "head_not_signed"
-	case signed.Size != edge.Size() || signed.Root != edge.Root():
-		return "tree_does_not_match_its_head"
-	}
-	return ""
-}
-
-// alarm records that the log was altered, and keeps the head that shows it.
-func (t *Tree) alarm(tx *db.Tx, head, why string) error {
-	t.log.Error("the audit log was altered outside of this program; `dashboard audit verify` names the first event that is not as it was", "reason", why, "head", head)
-	if signed, err := openCheckpoint(head, t.verifier); err == nil {
-		if err := keep(tx, signed.Size, head); err != nil {
-			return err
-		}
-	}
-	return Append(tx, Event{Type: SuspiciousActivity, Details: Details{"reasons": []string{"audit_log_altered"}, "found": why}})
-}
-
-// fill makes the tree as long as the numbers before seq say. That is nothing to
-// do, but for numbers that somebody gave or took away outside of this program:
-// they get a leaf that no event has, and so stay what they are.
-func fill(tx *db.Tx, edge *merkle.Edge, seq int64) error {
-	if seq <= edge.Size() {
-		return fmt.Errorf("audit: event %d is in the tree already", seq)
-	}
-	for edge.Size() < seq-1 {
-		edge.Append(unrecorded)
-	}
-	return nil
-}
-
-// unrecorded stands in the tree for a number that this program never gave.
-var unrecorded = merkle.Leaf([]byte("patronus-audit-event/unrecorded"))
-
 // store writes the tiles that changed and the signed head over them.
 func (t *Tree) store(tx *db.Tx, edge *merkle.Edge) error {
 	for _, tile := range edge.Changed() {
@@ -206,8 +209,8 @@ func (t *Tree) store(tx *db.Tx, edge *merkle.Edge) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(`INSERT INTO audit_head (id, size, checkpoint) VALUES (1, $1, $2)
-		ON CONFLICT (id) DO UPDATE SET size = excluded.size, checkpoint = excluded.checkpoint`, edge.Size(), head)
+	_, err = tx.Exec(`INSERT INTO audit_head (id, checkpoint) VALUES (1, $1)
+		ON CONFLICT (id) DO UPDATE SET checkpoint = excluded.checkpoint`, head)
 	if err != nil {
 		return fmt.Errorf("audit: store the head: %w", err)
 	}

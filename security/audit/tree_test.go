@@ -28,7 +28,7 @@ func newTree(t testing.TB) *Tree {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tree, err := NewTree(signer, public, slog.New(slog.DiscardHandler))
+	tree, err := NewTree(signer, public)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +122,7 @@ func TestGrowsWithEveryBatch(t *testing.T) {
 // TestTwoProcessesGrowOneTree: a command and the server write at once.
 func TestTwoProcessesGrowOneTree(t *testing.T) {
 	path, tree := filepath.Join(t.TempDir(), "patronus.db"), newTree(t)
-	server, command := openWith(t, path, tree), openWith(t, path, &Tree{signer: tree.signer, verifier: tree.verifier, log: tree.log})
+	server, command := openWith(t, path, tree), openWith(t, path, &Tree{signer: tree.signer, verifier: tree.verifier})
 	var wg sync.WaitGroup
 	for i := range 8 {
 		d := server

@@ -3,6 +3,7 @@ package audit
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 	"time"
 )
 
@@ -32,6 +33,21 @@ func (r Record) View() View {
 		UserID: nullable(r.Actor.UserID), Email: nullable(r.Actor.Email), IPAddress: nullable(r.Actor.IPAddress),
 		UserAgent: nullable(r.Actor.UserAgent), SessionID: nullable(r.Actor.SessionID), APIKeyID: nullable(r.Actor.APIKeyID),
 		RequestID: nullable(r.Actor.RequestID), Details: r.ValidDetails(), Integrity: r.Integrity}
+}
+
+// Line is an event as NDJSON has it, without the end of the line. There are no
+// escapes of HTML, so the details stand byte for byte as the leaf of the event has
+// them. The line separators of Unicode are escaped in any text that this program
+// wrote, and here in what another put into the log.
+func Line(v View) ([]byte, error) {
+	line, err := encode(v)
+	if err != nil {
+		return nil, err
+	}
+	if bytes.Contains(line, []byte("\u2028")) || bytes.Contains(line, []byte("\u2029")) {
+		line = []byte(strings.NewReplacer("\u2028", `\u2028`, "\u2029", `\u2029`).Replace(string(line)))
+	}
+	return line, nil
 }
 
 // ValidDetails returns the details as valid JSON. What is stored is an object;

@@ -34,7 +34,14 @@ type Tx struct {
 	over   bool
 	rows   context.Context // of what Query returns; made when it is first needed
 	cancel context.CancelFunc
+	batch  *batch
 	staged []any
+}
+
+// batch is what the changes of one transaction share.
+type batch struct {
+	kept []any // what was staged by those that are kept
+	base any   // what the first of them that needed it has found out
 }
 
 var (
@@ -57,8 +64,22 @@ func (t *Tx) NewID() (string, error) { return t.writer.ids.next(t.now) }
 // goroutine.
 func (t *Tx) Stage(value any) { t.staged = append(t.staged, value) }
 
-// Staged is what was staged so far.
-func (t *Tx) Staged() []any { return t.staged }
+// Staged is how many values the batch has staged so far, those of changes that were
+// undone left out.
+func (t *Tx) Staged() int { return len(t.batch.kept) + len(t.staged) }
+
+// Base returns what find found out for the batch, and asks it only the first time:
+// for what holds until the step before the commit changes it.
+func (t *Tx) Base(find func() (any, error)) (any, error) {
+	if t.batch.base == nil {
+		base, err := find()
+		if err != nil {
+			return nil, err
+		}
+		t.batch.base = base
+	}
+	return t.batch.base, nil
+}
 
 // Random fills b with random bytes.
 func (t *Tx) Random(b []byte) error {

@@ -157,41 +157,40 @@ func (w *writer) run() {
 	}
 }
 
-// commit runs a batch in one transaction and answers each caller.
-func (w *writer) commit(batch []*job) {
+// commit runs jobs in one transaction and answers each caller.
+func (w *writer) commit(jobs []*job) {
 	if err := w.begin(); err != nil {
-		w.abort(batch, err)
+		w.abort(jobs, err)
 		return
 	}
 	broken := errEnded
 	defer func() {
 		if broken != nil {
-			w.abort(batch, broken)
+			w.abort(jobs, broken)
 		}
 	}()
 	now := w.now().UTC().Truncate(time.Microsecond)
-	outcomes := make([]error, len(batch))
-	var staged []any
-	for i, j := range batch {
+	outcomes := make([]error, len(jobs))
+	shared := new(batch)
+	for i, j := range jobs {
 		if !j.state.CompareAndSwap(queued, running) {
 			continue
 		}
-		outcome, did, err := w.savepoint(j, now)
-		if err != nil {
+		var err error
+		if outcomes[i], err = w.savepoint(j, now, shared); err != nil {
 			broken = err
 			return
 		}
-		outcomes[i], staged = outcome, append(staged, did...)
 	}
-	if w.before != nil && len(staged) > 0 {
-		if broken = w.beforeCommit(staged, now); broken != nil {
+	if w.before != nil && len(shared.kept) > 0 {
+		if broken = w.beforeCommit(shared, now); broken != nil {
 			return
 		}
 	}
 	if broken = w.exec("COMMIT"); broken != nil {
 		return
 	}
-	for i, j := range batch {
+	for i, j := range jobs {
 		j.done <- outcomes[i]
 	}
 }
@@ -211,22 +210,22 @@ func (w *writer) begin() error {
 
 // beforeCommit runs the step that completes what the batch did. Its failure is
 // everybody's: none of them may be on disk without it.
-func (w *writer) beforeCommit(staged []any, now time.Time) error {
-	tx := &Tx{writer: w, now: now}
-	err := w.call(tx, func(tx *Tx) error { return w.before(tx, staged) })
+func (w *writer) beforeCommit(shared *batch, now time.Time) error {
+	tx := &Tx{writer: w, now: now, batch: shared}
+	err := w.call(tx, func(tx *Tx) error { return w.before(tx, shared.kept) })
 	if failure := w.engine.settle(); failure != nil {
 		return failure
 	}
 	return err
 }
 
-// savepoint runs one closure and returns what it staged. broken tells that the
-// transaction as a whole cannot go on.
-func (w *writer) savepoint(j *job, now time.Time) (outcome error, staged []any, broken error) {
+// savepoint runs one closure. broken tells that the transaction as a whole cannot
+// go on.
+func (w *writer) savepoint(j *job, now time.Time, shared *batch) (outcome, broken error) {
 	if err := w.exec("SAVEPOINT change"); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	tx := &Tx{writer: w, now: now}
+	tx := &Tx{writer: w, now: now, batch: shared}
 	outcome = w.call(tx, j.change)
 	// The storage failed, whatever the closure made of it.
 	if failure := w.engine.settle(); failure != nil && !errors.Is(outcome, failure) {
@@ -237,14 +236,19 @@ func (w *writer) savepoint(j *job, now time.Time) (outcome error, staged []any, 
 	// no savepoint to go back to or to release, and the batch is broken.
 	if outcome != nil {
 		if err := w.exec("ROLLBACK TO change"); err != nil {
-			return nil, nil, errors.Join(outcome, err)
+			return nil, errors.Join(outcome, err)
 		}
 		tx.staged = nil
+		// What it found out may be of a state that is undone.
+		if len(shared.kept) == 0 {
+			shared.base = nil
+		}
 	}
 	if err := w.exec("RELEASE change"); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return outcome, tx.staged, nil
+	shared.kept = append(shared.kept, tx.staged...)
+	return outcome, nil
 }
 
 // call turns a panic of the closure into its error.
@@ -276,7 +280,10 @@ func (w *writer) abort(batch []*job, cause error) {
 		}
 	}
 	w.log.Error("a transaction was undone", "error", cause, "changes", len(batch))
-	answerAll(batch, unavailable(cause))
+	if _, said := errors.AsType[*secerr.Error](cause); !said {
+		cause = unavailable(cause)
+	}
+	answerAll(batch, cause)
 }
 
 func answerAll(batch []*job, err error) {

@@ -105,7 +105,7 @@ func NewWriter(f Format, w io.Writer, p Product) Writer {
 		s.encode = jsonEncoder(&s.event, func(e audit.Record) any { return e.View() })
 		s.head, s.between, s.tail = "[", ",", "]\n"
 	case NDJSON:
-		s.encode = plainEncoder(&s.event)
+		s.encode = lineEncoder(&s.event)
 	case CSV:
 		s.encode = csvEncoder(&s.event)
 		s.head = csvHead
@@ -216,24 +216,15 @@ func jsonEncoder(to *bytes.Buffer, show func(audit.Record) any) func(audit.Recor
 	return func(e audit.Record) error { return encoder.Encode(show(e)) }
 }
 
-// plainEncoder is jsonEncoder without the escapes of HTML: the details stand in a
-// line byte for byte as the leaf of the event has them. The line separators of
-// Unicode are escaped in any text that this program wrote, and here in what another
-// put into the log.
-func plainEncoder(to *bytes.Buffer) func(audit.Record) error {
-	encoder := json.NewEncoder(to)
-	encoder.SetEscapeHTML(false)
+// lineEncoder writes an event as audit.Line has it.
+func lineEncoder(to *bytes.Buffer) func(audit.Record) error {
 	return func(e audit.Record) error {
-		begin := to.Len()
-		if err := encoder.Encode(e.View()); err != nil {
+		line, err := audit.Line(e.View())
+		if err != nil {
 			return err
 		}
-		line := to.Bytes()[begin:]
-		if bytes.Contains(line, []byte("\u2028")) || bytes.Contains(line, []byte("\u2029")) {
-			escaped := strings.NewReplacer("\u2028", `\u2028`, "\u2029", `\u2029`).Replace(string(line))
-			to.Truncate(begin)
-			to.WriteString(escaped)
-		}
+		to.Write(line)
+		to.WriteByte('\n')
 		return nil
 	}
 }

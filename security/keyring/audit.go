@@ -59,7 +59,32 @@ func parseAuditKey(key string) (note.Signer, string, error) {
 
 // addAuditKey gives a file from before there was one its key. Of several programs
 // that do so at once, one is first and the others find its key.
-func addAuditKey(path string, o Options) (err error) {
+func addAuditKey(path string, o Options) error {
+	return amend(path, func(c *contents) (changed bool, err error) {
+		if c.AuditKey != "" {
+			return false, nil
+		}
+		c.AuditKey, err = newAuditKey(o)
+		return true, err
+	})
+}
+
+// MarkAuditBegun notes that the log has a signed head.
+func (r *Ring) MarkAuditBegun() error {
+	err := amend(r.path, func(c *contents) (changed bool, err error) {
+		changed = !c.AuditBegun
+		c.AuditBegun = true
+		return changed, nil
+	})
+	if err != nil {
+		return fmt.Errorf("that the audit log has begun cannot be noted in %s: %w", r.path, err)
+	}
+	_, err = r.Reload()
+	return err
+}
+
+// amend changes the file, one program at a time.
+func amend(path string, change func(*contents) (changed bool, err error)) (err error) {
 	if path, err = filepath.EvalSymlinks(path); err != nil {
 		return err
 	}
@@ -69,11 +94,12 @@ func addAuditKey(path string, o Options) (err error) {
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
 	current, info, err := readKeys(path)
-	if err != nil || current.AuditKey != "" {
+	if err != nil {
 		return err
 	}
 	next := *current
-	if next.AuditKey, err = newAuditKey(o); err != nil {
+	changed, err := change(&next)
+	if err != nil || !changed {
 		return err
 	}
 	written, err := writeBeside(path, next, info)

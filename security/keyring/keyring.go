@@ -45,6 +45,9 @@ type contents struct {
 	// AuditKey signs the heads of the audit log: Ed25519, in the form of
 	// golang.org/x/mod/sumdb/note, with the name of the log in it.
 	AuditKey string `json:"audit_key,omitzero"`
+	// AuditBegun says that the log of this installation has a signed head: one
+	// without must not get another.
+	AuditBegun bool `json:"audit_begun,omitzero"`
 }
 
 // Ring is the keys in memory. It never prints them and is safe for concurrent
@@ -95,6 +98,9 @@ func (r *Ring) SigningKey(kid string) (key []byte, known bool) {
 
 // AuditSigner signs heads of the audit log, as C2SP tlog-checkpoint has it.
 func (r *Ring) AuditSigner() note.Signer { return r.signer }
+
+// AuditBegun reports whether MarkAuditBegun was ever called.
+func (r *Ring) AuditBegun() bool { return r.contents().AuditBegun }
 
 // AuditVerifierKey is the public half, in the form that verifiers take.
 func (r *Ring) AuditVerifierKey() string { return r.verifierKey }

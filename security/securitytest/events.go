@@ -21,7 +21,7 @@ func AppendEvents(dataDir string, n int) (err error) {
 		return err
 	}
 	quiet := slog.New(slog.DiscardHandler)
-	tree, err := audit.NewTree(keys.AuditSigner(), keys.AuditVerifierKey(), quiet)
+	tree, err := audit.NewTree(keys.AuditSigner(), keys.AuditVerifierKey())
 	if err != nil {
 		return err
 	}
