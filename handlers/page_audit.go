@@ -35,19 +35,18 @@ func (s *Server) pageAudit(c echo.Context) error {
 	filter, err := s.eventFilter(values)
 	if err == nil {
 		props.ExplainURL = explainURL(c, filter.IP)
-		var events []audit.Record
-		var next int64
+		var found audit.Page
 		props.Live, err = s.liveLog(c, values, filter)
 		if err != nil {
 			return err
 		}
-		if events, next, err = s.service.Events(c.Request().Context(), caller(c), filter); err == nil {
-			props.Events = eventRows(events)
-			if props.Live != nil && len(events) > 0 {
-				props.Live.After = max(props.Live.After, events[0].Seq)
+		if found, err = s.service.Search(c.Request().Context(), caller(c), filter); err == nil {
+			props.Events, props.Reached = eventRows(found.Events), found.Reached
+			if props.Live != nil && len(found.Events) > 0 {
+				props.Live.After = max(props.Live.After, found.Events[0].Seq)
 			}
-			if next > 0 {
-				props.OlderURL = pageURL("/audit", values, "cursor", encodeCursor(next))
+			if found.Next > 0 {
+				props.OlderURL = pageURL("/audit", values, "cursor", encodeCursor(found.Next))
 			}
 			if values.Get("cursor") != "" {
 				props.NewestURL = pageURL("/audit", values, "cursor", "")

@@ -26,7 +26,8 @@ func (s *Server) pageOverview(c echo.Context) error {
 	}
 	return s.render(c, http.StatusOK, views.Overview(views.OverviewProps{NewDevices: rows,
 		Page: s.page(c, "Overview", views.MenuOverview), MFAEnabled: who.User.MFAEnabled, BackupCodesRemaining: o.BackupCodes,
-		ActiveAPIKeys: o.Keys, Sessions: o.Sessions, Warnings: o.Warnings, Criticals: o.Criticals, Recent: eventRows(o.Latest)}))
+		ActiveAPIKeys: o.Keys, Sessions: o.Sessions, Recent: eventRows(o.Latest),
+		Since: o.Since, Warnings: o.Figures[audit.Warning], Criticals: o.Figures[audit.Critical]}))
 }
 
 func eventRows(events []audit.Record) []views.EventRow {

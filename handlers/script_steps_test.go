@@ -172,3 +172,7 @@ func lookup(ts *testscript.TestScript, text []byte, path string) (string, bool) 
 	}
 	return string(plain), true
 }
+
+func cmdDenials(ts *testscript.TestScript, _ bool, _ []string) {
+	securitytest.Denials(of(ts).service, securitytest.SearchedByIndex)
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"html"
 	"io"
 	"log/slog"
 	"net/http"
@@ -53,6 +54,7 @@ import (
 //	event PATH VALUE...            check that the newest event has these members
 //	enrolled EMAIL ROLE            add a user and enrol a second factor; sets $TOKEN, $SECRET, $USER_ID and $BACKUP0 to $BACKUP9
 //	nonce NAME BEARER ACTION CODE  confirm an action with the password of enrolled and keep the nonce as $NAME
+//	denials                        have more requests refused than one search goes through, the first to first@example.org
 //	unlock EMAIL                   what `dashboard user unlock` does
 //	strangers EMAIL N              let N wrong passwords of strangers be counted, one an hour
 //	solve NAME                     do the work of the CAPTCHA in the last answer and keep what to send as $NAME
@@ -95,6 +97,7 @@ func TestScripts(t *testing.T) {
 			"event":     cmdEvent,
 			"csrf":      cmdCSRF,
 			"enrolled":  cmdEnrolled,
+			"denials":   cmdDenials,
 			"nonce":     cmdNonce,
 			"mail":      cmdMail,
 			"solve":     cmdSolve,
@@ -288,7 +291,7 @@ func cmdSaveBody(ts *testscript.TestScript, _ bool, args []string) {
 	if match == nil {
 		ts.Fatalf("nothing matches in:\n%s", of(ts).text)
 	}
-	ts.Setenv(args[0], string(match[1]))
+	ts.Setenv(args[0], html.UnescapeString(string(match[1])))
 }
 
 func cmdTOTP(ts *testscript.TestScript, _ bool, args []string) {

@@ -14,23 +14,26 @@ import (
 	"patronus.internal/dashboard/security/user"
 )
 
-// Events lists the log, newest first, and returns the sequence number to pass
-// as Before for the events that follow (0 at the end). Who reaches only their
-// own events sees no others. A filter that cannot be is
+// Search lists the log, newest first. It examines a bounded number of events, so a
+// page may be short and still not be the last: audit.Page says how far it came. Who
+// reaches only their own events sees no others. A filter that cannot be is
 // secerr.ValidationFailed.
-func (s *Service) Events(ctx context.Context, c Caller, f audit.Filter) ([]audit.Record, int64, error) {
+func (s *Service) Search(ctx context.Context, c Caller, f audit.Filter) (audit.Page, error) {
 	f, err := checked(f)
 	if err != nil {
-		return nil, 0, err
+		return audit.Page{}, err
 	}
 	f, some := withinReach(c, f)
-	switch {
-	case !some:
-		return nil, 0, nil
-	case f.Text == "":
-		return audit.List(s.db.Read(ctx), f)
+	if !some {
+		return audit.Page{}, nil
 	}
-	return s.searchEvents(ctx, f)
+	return audit.Search(s.db.Read(ctx), f)
+}
+
+// Events is Search, for who goes on anyway by what to pass as Before (0 at the end).
+func (s *Service) Events(ctx context.Context, c Caller, f audit.Filter) ([]audit.Record, int64, error) {
+	p, err := s.Search(ctx, c, f)
+	return p.Events, p.Next, err
 }
 
 // CriticalEvents is Events of the critical ones alone.
@@ -79,29 +82,6 @@ func withinReach(c Caller, f audit.Filter) (narrowed audit.Filter, some bool) {
 	return f, some
 }
 
-// A search reads text and not an index, so it is bounded: a second one waits,
-// and none takes long. Everything else goes on beside it.
-const (
-	searchSlots = 1
-	searchTime  = 3 * time.Second
-)
-
-func (s *Service) searchEvents(ctx context.Context, f audit.Filter) ([]audit.Record, int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, searchTime)
-	defer cancel()
-	select {
-	case s.searching <- struct{}{}:
-		defer func() { <-s.searching }()
-	case <-ctx.Done():
-		return nil, 0, secerr.Busy("Others are searching the log right now. Try again in a moment.", searchTime, ctx.Err())
-	}
-	events, next, err := audit.List(s.db.Read(ctx), f)
-	if ctx.Err() != nil {
-		return nil, 0, secerr.Busy("The search took too long. Narrow the time, or filter by type, user or address.", searchTime, err)
-	}
-	return events, next, err
-}
-
 // Event returns one event, or secerr.NotFound also when it is another's and
 // the caller reaches only their own.
 func (s *Service) Event(ctx context.Context, c Caller, seq int64) (audit.Record, error) {
@@ -118,16 +98,17 @@ func (s *Service) Event(ctx context.Context, c Caller, seq int64) (audit.Record,
 
 // Overview is what a person sees first.
 type Overview struct {
-	Keys, Sessions      int
-	BackupCodes         int
-	Warnings, Criticals int // events of the last 24 hours that the person may read
-	Latest              []audit.Record
+	Keys, Sessions int
+	BackupCodes    int
+	Since          time.Time     // the full hour, 24 hours ago
+	Figures        audit.Figures // of the events since then that the person may read
+	Latest         []audit.Record
 }
 
 // Overview gathers it in one consistent read.
 func (s *Service) Overview(ctx context.Context, c Caller) (Overview, error) {
-	var o Overview
 	now := s.now()
+	o := Overview{Since: audit.Hour(now.Add(-24 * time.Hour))}
 	err := s.db.Snapshot(ctx, func(r db.Reader) (err error) {
 		if o.Keys, err = apikey.CountUsable(r, c.User.ID, now); err != nil {
 			return err
@@ -144,11 +125,12 @@ func (s *Service) Overview(ctx context.Context, c Caller) (Overview, error) {
 		if c.Reach(rbac.AuditRead) != rbac.All {
 			latest.UserID = c.User.ID
 		}
-		day := now.Add(-24 * time.Hour)
-		if o.Warnings, err = audit.CountSince(r, audit.Warning, latest.UserID, day); err != nil {
-			return err
+		if latest.UserID == "" {
+			o.Figures, err = audit.CountSince(r, o.Since)
+		} else {
+			o.Figures, err = audit.CountOwnSince(r, latest.UserID, o.Since)
 		}
-		if o.Criticals, err = audit.CountSince(r, audit.Critical, latest.UserID, day); err != nil {
+		if err != nil {
 			return err
 		}
 		o.Latest, _, err = audit.List(r, latest)

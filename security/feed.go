@@ -101,6 +101,7 @@ func (s *Service) Follow(ctx context.Context, again func(context.Context) (Calle
 			after = e.Seq
 		}
 		if more > 0 {
+			after = more // it may have looked through more than it found
 			continue
 		}
 		select {

@@ -77,8 +77,7 @@ type Service struct {
 	alarmed    atomic.Bool // that old events were changed was told
 	leftovers  atomic.Bool // what was erased may be in the write-ahead log still
 
-	searching chan struct{} // a slot for each search under way
-	exports   exports
+	exports exports
 
 	mailer Mailer
 	mailed chan struct{} // something was put in the outbox
@@ -132,7 +131,7 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 	s := &Service{
 		db: store, tree: tree, keys: keys, keyFile: keyFile, witness: WitnessPath(o.DataDir), archiveDir: o.ArchiveDir, hasher: password.NewHasher(o.Hashing), publicURL: o.PublicURL,
 		tokens: token.NewIssuer(keys, o.PublicURL.String(), o.Now),
-		now:    o.Now, rand: o.Rand, log: o.Log, searching: make(chan struct{}, searchSlots),
+		now:    o.Now, rand: o.Rand, log: o.Log,
 		mailer: o.Mail, mailed: make(chan struct{}, 1),
 	}
 	s.memory.revoked, s.memory.generation = revocation.NewSet(), -1

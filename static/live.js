@@ -86,7 +86,7 @@ function draw() {
     rows.lastElementChild.remove()
     // Older goes on from a row that is gone: what lies between would be missed.
     cut.hidden = false
-    document.querySelector('.pager')?.remove()
+    for (const on of document.querySelectorAll('.pager, .reached')) on.remove()
   }
 }
 

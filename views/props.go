@@ -157,8 +157,8 @@ type OverviewProps struct {
 	BackupCodesRemaining int
 	ActiveAPIKeys        int
 	Sessions             int
-	Warnings             int // events of the last 24 h that the viewer may read
-	Criticals            int
+	Since                time.Time  // since when events are counted
+	Warnings, Criticals  int64      // events since then that the viewer may read
 	Recent               []EventRow // newest first
 	NewDevices           []DeviceRow
 }
@@ -237,6 +237,7 @@ type AuditProps struct {
 	ExportFormats []string
 	Events        []EventRow // newest first
 	OlderURL      string     // the next page with the same filters; empty on the last one
+	Reached       time.Time  // how far was searched, where the page is not full and more may lie behind it
 	ExplainURL    string     // why the address of the filter is or was turned away; empty without one
 	NewestURL     string     // the first page with the same filters; empty when this is it
 	Live          *LiveLog   // nil where new events cannot be shown as they happen

@@ -14,8 +14,14 @@ import (
 
 func open(t *testing.T) *db.DB {
 	t.Helper()
-	d, err := db.Open(context.Background(), db.Options{Path: filepath.Join(t.TempDir(), "patronus.db"), Log: slog.New(slog.DiscardHandler),
-		Now: func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) }})
+	return openCounted(t, t.TempDir(), func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) })
+}
+
+// openCounted opens a log that is counted and has no tree.
+func openCounted(t testing.TB, folder string, now func() time.Time) *db.DB {
+	t.Helper()
+	d, err := db.Open(context.Background(), db.Options{Path: filepath.Join(folder, "patronus.db"), Log: slog.New(slog.DiscardHandler), Now: now,
+		BeforeCommit: func(tx *db.Tx, staged []any) error { return count(tx, events(staged)) }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,7 +30,8 @@ func CriticalEvents(r db.Reader, f Filter) (events []Record, next int64, err err
 // FailedLogins returns the failed sign-ins from an address since a time, newest
 // first, limit at most: the specification's get_failed_logins. Among them are those
 // that were refused before their password was looked at; a wrong code is none of
-// them, it follows a right password.
+// them, it follows a right password. It examines a bounded number of events, as Search
+// does.
 func FailedLogins(r db.Reader, ip string, since time.Time, limit int) ([]Record, error) {
 	if ip == "" {
 		return nil, nil

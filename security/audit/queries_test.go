@@ -3,8 +3,6 @@ package audit
 import (
 	"context"
 	"errors"
-	"log/slog"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -17,16 +15,7 @@ func diary(t *testing.T, events ...Event) (r db.Reader, start time.Time) {
 	t.Helper()
 	start = time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)
 	now := start
-	d, err := db.Open(context.Background(), db.Options{Path: filepath.Join(t.TempDir(), "patronus.db"), Log: slog.New(slog.DiscardHandler),
-		Now: func() time.Time { return now }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := d.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	d := openCounted(t, t.TempDir(), func() time.Time { return now })
 	for _, e := range events {
 		if err := write(t, d, e); err != nil {
 			t.Fatal(err)

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"patronus.internal/dashboard/security/db"
@@ -44,6 +42,8 @@ type Filter struct {
 	Since    time.Time // inclusive
 	Until    time.Time // exclusive
 	Text     string    // part of the e-mail, address, details or request id
+	Request  string    // of one request
+	Session  string    // of one session
 	Before   int64     // only sequence numbers below this one
 	After    int64     // only sequence numbers above this one
 	Limit    int
@@ -80,41 +80,6 @@ func (f Filter) Validate() error {
 const columns = `seq, time_us, event_type, severity, success, user_id, email, ip_address,
 	user_agent, session_id, api_key_id, request_id, details, personal_details, actor_seal, details_seal, actor_erased_by, details_erased_by`
 
-// List returns the newest events that match, newest first, Limit at most, and
-// the sequence number to pass as Before for the ones that follow (0 at the
-// end). With OldestFirst it is the oldest ones, oldest first, and After. The
-// filter has been validated.
-func List(r db.Reader, f Filter) (events []Record, next int64, err error) {
-	where, args := f.where()
-	// One more than asked for tells whether another page follows.
-	args = append(args, f.Limit+1)
-	order := " ORDER BY seq DESC"
-	if f.OldestFirst {
-		order = " ORDER BY seq"
-	}
-	query := "SELECT " + columns + " FROM audit_events" + where + order + " LIMIT $" + strconv.Itoa(len(args))
-	rows, err := r.Query(query, args...)
-	if err != nil {
-		return nil, 0, fmt.Errorf("audit: list: %w", err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		event, err := scan(rows)
-		if err != nil {
-			return nil, 0, fmt.Errorf("audit: list: %w", err)
-		}
-		events = append(events, event)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, 0, fmt.Errorf("audit: list: %w", err)
-	}
-	if len(events) > f.Limit {
-		events = events[:f.Limit]
-		next = events[f.Limit-1].Seq
-	}
-	return events, next, nil
-}
-
 // Newest returns the sequence number of the newest event, 0 when there is none.
 func Newest(r db.Reader) (int64, error) {
 	var seq int64
@@ -126,7 +91,7 @@ func Newest(r db.Reader) (int64, error) {
 
 // Get returns one event, or secerr.NotFound.
 func Get(r db.Reader, seq int64) (Record, error) {
-	event, err := scan(r.QueryRow("SELECT "+columns+" FROM audit_events WHERE seq = $1", seq))
+	event, err := scanRecord(r.QueryRow("SELECT "+columns+" FROM audit_events WHERE seq = $1", seq))
 	if errors.Is(err, sql.ErrNoRows) {
 		return Record{}, secerr.New(secerr.NotFound, "There is no such event.")
 	}
@@ -136,83 +101,7 @@ func Get(r db.Reader, seq int64) (Record, error) {
 	return event, nil
 }
 
-// CountSince counts the events of a severity since a time: everybody's, or
-// those of one user.
-func CountSince(r db.Reader, s Severity, userID string, since time.Time) (int, error) {
-	where, args := Filter{Severity: s, UserID: userID, Since: since}.where()
-	var n int
-	if err := r.QueryRow("SELECT COUNT(*) FROM audit_events"+where, args...).Scan(&n); err != nil {
-		return 0, fmt.Errorf("audit: count: %w", err)
-	}
-	return n, nil
-}
-
-// where builds the condition with numbered placeholders; values are always
-// bound.
-func (f Filter) where() (string, []any) {
-	var terms []string
-	var args []any
-	add := func(term string, value any) {
-		args = append(args, value)
-		terms = append(terms, strings.ReplaceAll(term, "?", "$"+strconv.Itoa(len(args))))
-	}
-	if f.Type != "" {
-		add("event_type = ?", string(f.Type))
-	}
-	if f.Severity != "" {
-		add("severity = ?", string(f.Severity))
-	}
-	if f.Success != nil {
-		add("success = ?", boolInt(*f.Success))
-	}
-	if f.UserID != "" {
-		add("user_id = ?", f.UserID)
-	}
-	if f.Email != "" {
-		add("email = ?", f.Email)
-	}
-	if f.IP != "" {
-		add("ip_address = ?", f.IP)
-	}
-	if f.APIKeyID != "" {
-		add("api_key_id = ?", f.APIKeyID)
-	}
-	if !f.Since.IsZero() {
-		add("time_us >= ?", db.Micros(f.Since))
-	}
-	if !f.Until.IsZero() {
-		add("time_us < ?", db.Micros(f.Until))
-	}
-	if f.Text != "" {
-		add(`(LOWER(COALESCE(email, '')) LIKE ? ESCAPE '\' OR LOWER(COALESCE(ip_address, '')) LIKE ? ESCAPE '\'
-			OR LOWER(details) LIKE ? ESCAPE '\' OR LOWER(COALESCE(personal_details, '')) LIKE ? ESCAPE '\' OR LOWER(COALESCE(request_id, '')) LIKE ? ESCAPE '\')`, likePattern(f.Text))
-	}
-	if f.Before > 0 {
-		add("seq < ?", f.Before)
-	}
-	if f.After > 0 {
-		add("seq > ?", f.After)
-	}
-	if terms == nil {
-		return "", nil
-	}
-	return " WHERE " + strings.Join(terms, " AND "), args
-}
-
-// likePattern finds text anywhere, whatever the case of its ASCII letters: more
-// the engine's LOWER does not know. What LIKE would take for a wildcard is
-// taken literally.
-func likePattern(text string) string {
-	lowered := strings.Map(func(r rune) rune {
-		if 'A' <= r && r <= 'Z' {
-			return r + 'a' - 'A'
-		}
-		return r
-	}, text)
-	return "%" + strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(lowered) + "%"
-}
-
-func scan(rows interface{ Scan(...any) error }) (Record, error) {
+func scanRecord(rows interface{ Scan(...any) error }) (Record, error) {
 	r, err := scanRow(rows)
 	if err != nil {
 		return Record{}, err
