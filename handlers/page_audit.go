@@ -45,6 +45,10 @@ func (s *Server) pageAudit(c echo.Context) error {
 			if props.Live != nil && len(found.Events) > 0 {
 				props.Live.After = max(props.Live.After, found.Events[0].Seq)
 			}
+			if props.Histogram, err = s.histogram(c, values, filter); err != nil {
+				return err
+			}
+			props.Uncounted = !filter.Counted() && props.User.CanReadAudit
 			if found.Next > 0 {
 				props.OlderURL = pageURL("/audit", values, "cursor", encodeCursor(found.Next))
 			}
