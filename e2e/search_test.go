@@ -32,7 +32,7 @@ func searches(t *testing.T, scripts bool) {
 		t.Errorf("the legend is %q, the bars %q", legend, bars)
 	}
 	p.follow(`.ranges a[href="/audit?since=7d"]`, 200)
-	p.sees("Events by hour") // the log is young
+	p.sees("Events by day")
 	p.visit("/audit?event_type=login_attempt&success=false", 200)
 	if n := len(p.bars()); n == 0 || n > 2 { // at the turn of an hour there are two
 		t.Errorf("%d bars have a failed sign-in", n)
@@ -46,6 +46,7 @@ func searches(t *testing.T, scripts bool) {
 	if rows := p.texts("main tbody tr"); len(rows) == 0 || !strings.Contains(rows[0], "nobody@example.org") {
 		t.Errorf("the bar leads to %q", rows)
 	}
+	p.inspect("audit-histogram-hour")
 	p.visit("/audit?severity=critical", 200)
 	p.sees("None from")
 	p.inspect("audit-histogram-empty")
@@ -64,12 +65,44 @@ func searches(t *testing.T, scripts bool) {
 		t.Error("there is still more to search")
 	}
 
+	p.savesViews()
+
 	// The bars are for the pointer, where it can be clicked.
 	p.visit("/audit?event_type=authorization_failed", 200)
 	p.follow(".chart a .bar-warning", 200)
 	if at := p.query(); !strings.Contains(at, "since=") {
 		t.Errorf("a click on a bar leads to %s", at)
 	}
+}
+
+// savesViews gives filters a name, comes back by it, and deletes it.
+func (p *person) savesViews() {
+	p.visit("/audit", 200)
+	p.follow(`.views a[href^="/audit?event_type=login_attempt"]`, 200)
+	if rows := p.texts("main tbody tr"); len(rows) == 0 || !strings.Contains(rows[0], "nobody@example.org") {
+		p.t.Errorf("the view has %q", rows)
+	}
+	p.visit("/audit?ip=127.0.0.1&success=false", 200)
+	p.click(".save-view > summary")
+	p.fill("name", "Guesses from here")
+	p.inspect("audit-save-view")
+	p.submit("/audit/views", 200)
+	p.sees("The view is saved.")
+	p.inspect("audit-view-saved")
+	p.visit("/audit?severity=warning&since=24h", 200)
+	p.click(".save-view > summary")
+	p.fill("name", "Guesses from here")
+	p.submit("/audit/views", 409)
+	p.sees("You have a view of that name")
+	p.fill("name", " ")
+	p.submit("/audit/views", 422)
+	p.refuses("name")
+	p.inspect("audit-view-refused")
+	p.visit("/audit", 200)
+	p.follow(`.views a[href="/audit?ip=127.0.0.1&success=false"]`, 200)
+	p.follow(`.views form[action$="/delete"] button`, 200)
+	p.sees("The view is deleted.")
+	p.seesNot("Guesses from here")
 }
 
 // bars are the words of each bar.

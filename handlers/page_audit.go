@@ -18,11 +18,25 @@ import (
 // pageAudit lists the log. The filters live in the address, so a view can be
 // kept as a bookmark.
 func (s *Server) pageAudit(c echo.Context) error {
-	values, err := queryParams(c, eventParams...)
+	values, err := queryParams(c, append([]string{"done"}, eventParams...)...)
 	if err != nil {
 		return err
 	}
-	props := views.AuditProps{Page: s.page(c, "Audit log", views.MenuAudit), Filter: auditFilter(values)}
+	page := s.page(c, "Audit log", views.MenuAudit)
+	switch values.Get("done") {
+	case "saved":
+		page.Notice = "The view is saved."
+	case "deleted":
+		page.Notice = "The view is deleted."
+	}
+	values.Del("done")
+	return s.renderAudit(c, http.StatusOK, page, values, "")
+}
+
+// renderAudit shows the log with the filters of values, and the name for them as it
+// was typed.
+func (s *Server) renderAudit(c echo.Context, status int, page views.Page, values url.Values, name string) error {
+	props := views.AuditProps{Page: page, Filter: auditFilter(values)}
 	for _, t := range audit.Types {
 		props.EventTypes = append(props.EventTypes, string(t))
 	}
@@ -35,35 +49,42 @@ func (s *Server) pageAudit(c echo.Context) error {
 	filter, err := s.eventFilter(values)
 	if err == nil {
 		props.ExplainURL = explainURL(c, filter.IP)
-		var found audit.Page
-		props.Live, err = s.liveLog(c, values, filter)
-		if err != nil {
+		err = s.listEvents(c, &props, values, filter)
+	}
+	if err != nil {
+		props.Live = nil
+		if status, err = s.formProblem(c, &props.Page, err); err != nil {
 			return err
 		}
-		if found, err = s.service.Search(c.Request().Context(), caller(c), filter); err == nil {
-			props.Events, props.Reached = eventRows(found.Events), found.Reached
-			if props.Live != nil && len(found.Events) > 0 {
-				props.Live.After = max(props.Live.After, found.Events[0].Seq)
-			}
-			if props.Histogram, err = s.histogram(c, values, filter); err != nil {
-				return err
-			}
-			props.Uncounted = !filter.Counted() && props.User.CanReadAudit
-			if found.Next > 0 {
-				props.OlderURL = pageURL("/audit", values, "cursor", encodeCursor(found.Next))
-			}
-			if values.Get("cursor") != "" {
-				props.NewestURL = pageURL("/audit", values, "cursor", "")
-			}
-			return s.render(c, http.StatusOK, views.Audit(props))
-		}
 	}
-	props.Live = nil
-	status, err := s.formProblem(c, &props.Page, err)
-	if err != nil {
+	if props.Views, err = s.savedViews(c, values, name); err != nil {
 		return err
 	}
 	return s.render(c, status, views.Audit(props))
+}
+
+// listEvents puts on the page what the filter finds.
+func (s *Server) listEvents(c echo.Context, props *views.AuditProps, values url.Values, filter audit.Filter) (err error) {
+	if props.Live, err = s.liveLog(c, values, filter); err != nil {
+		return err
+	}
+	found, err := s.service.Search(c.Request().Context(), caller(c), filter)
+	if err != nil {
+		return err
+	}
+	props.Events, props.Reached = eventRows(found.Events), found.Reached
+	if props.Live != nil && len(found.Events) > 0 {
+		props.Live.After = max(props.Live.After, found.Events[0].Seq)
+	}
+	if found.Next > 0 {
+		props.OlderURL = pageURL("/audit", values, "cursor", encodeCursor(found.Next))
+	}
+	if values.Get("cursor") != "" {
+		props.NewestURL = pageURL("/audit", values, "cursor", "")
+	}
+	props.Uncounted = !filter.Counted() && props.User.CanReadAudit
+	props.Histogram, err = s.histogram(c, values, filter)
+	return err
 }
 
 // liveLog is what the first page of the log needs to go on by itself, nil for any

@@ -212,7 +212,13 @@ var examples = map[string]example{
 	"GET /audit/export": {events: []audit.Type{audit.DataExport}},
 	"GET /audit/:id":    {call: ask(call{id: "1"})},
 	"GET " + proofPath:  {call: ask(call{id: "1"})},
-	"POST /api-keys":    {status: 201, events: []audit.Type{audit.APIKeyCreate}, call: ask(call{form: fields{"name": "x", "scopes": "audit:read", "expires_in_days": "90"}})},
+	"POST /audit/views": {status: 303, events: []audit.Type{audit.UserUpdate}, call: ask(call{form: fields{"name": "x", "severity": "critical"}})},
+	"POST /audit/views/:id/delete": {status: 303, events: []audit.Type{audit.UserUpdate}, call: func(s *stage) call {
+		view, err := s.service.SaveView(s.ctx, s.caller(s.ada.Token), "x", "severity=critical")
+		s.check(err)
+		return call{id: view.ID, form: fields{}}
+	}},
+	"POST /api-keys": {status: 201, events: []audit.Type{audit.APIKeyCreate}, call: ask(call{form: fields{"name": "x", "scopes": "audit:read", "expires_in_days": "90"}})},
 	"POST /api-keys/:id/revoke": {status: 303, events: []audit.Type{audit.APIKeyRevoke}, call: func(s *stage) call {
 		return call{id: umaKey(s), as: &s.uma, form: fields{}}
 	}},

@@ -127,6 +127,8 @@ func (s *Server) pages() []route {
 		{get, "/audit", permitted, rbac.AuditRead, limitAuthenticated, false, s.pageAudit},
 		{get, "/audit/export", permitted, rbac.AuditRead, limitAuthenticated, false, s.exportEvents},
 		{get, "/audit/export/progress", permitted, rbac.AuditRead, limitAuthenticated, false, s.exportProgress},
+		{post, "/audit/views", permitted, rbac.AuditRead, limitAuthenticated, false, s.submitSaveView},
+		{post, "/audit/views/:id/delete", permitted, rbac.AuditRead, limitAuthenticated, false, s.submitDeleteView},
 		{get, "/audit/:id", permitted, rbac.AuditRead, limitAuthenticated, false, s.pageAuditEvent},
 		{get, proofPath, permitted, rbac.AuditRead, limitAuthenticated, false, s.proofOfEvent},
 		{get, "/api-keys", person, "", limitAuthenticated, false, s.pageAPIKeys},

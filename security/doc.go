@@ -6,6 +6,7 @@
 //	secret    values that no log shows
 //	db        the storage core: one writer, group commit, durable answers
 //	audit     the log, written in the transaction of each change
+//	savedview filters of the log that a person comes back to
 //	export    the log for other programs: JSON, CSV, CEF, OCSF
 //	user      accounts, addresses, one-time links
 //	password  rules for new passwords, Argon2id in a bounded pool

@@ -63,7 +63,7 @@ func steps(f audit.Filter, first, last, now time.Time) (from, to time.Time, step
 	from = to.Add(-day)
 	if !f.Since.IsZero() {
 		from = audit.Hour(f.Since)
-		if first.After(from) {
+		if to.Sub(from) > maxBars*day && first.After(from) {
 			from = first
 		}
 	}

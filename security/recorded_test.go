@@ -82,6 +82,10 @@ func TestWhatCannotBeRecordedDoesNotHappen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	view, err := e.service.SaveView(ctx, e.caller, "Guesses", "event_type=login_attempt&success=false")
+	if err != nil {
+		t.Fatal(err)
+	}
 	// Somebody who may be disabled, and something that is due.
 	command := securitytest.Beside(t, e.clock, e.dataDir)
 	umaBrowser, err := e.service.IdentifyCookie(ctx, security.Request{}, browser.Secret)
@@ -209,6 +213,8 @@ func TestWhatCannotBeRecordedDoesNotHappen(t *testing.T) {
 		"delete a user and erase their data": func() error {
 			return e.service.DeleteUser(ctx, e.caller, nonces["users.delete"], umaCaller.User.ID, true)
 		},
+		"save a view":   func() error { _, err := e.service.SaveView(ctx, e.caller, "x", "severity=critical"); return err },
+		"delete a view": func() error { return e.service.DeleteView(ctx, e.caller, view.ID) },
 		"export the log": func() error {
 			return e.service.Export(ctx, e.caller, audit.Filter{}, "csv", func([]audit.Record) error {
 				t.Error("an export that was not recorded was read")

@@ -57,6 +57,15 @@ func (h Histogram) when(at time.Time) string {
 	return at.UTC().Format("2 Jan 2006")
 }
 
+// ends are the times under the drawing: one text where there is room for no more.
+func (h Histogram) ends() []string {
+	from, to := h.when(h.Bars[0].From), h.when(h.Bars[len(h.Bars)-1].To)
+	if len(h.Bars) < 12 {
+		return []string{from + " to " + to}
+	}
+	return []string{from, to}
+}
+
 // counts is the numbers of a bar for people, those that are not 0.
 func (b HistogramBar) counts() string {
 	var parts []string

@@ -240,6 +240,7 @@ type AuditProps struct {
 	Reached       time.Time  // how far was searched, where the page is not full and more may lie behind it
 	ExplainURL    string     // why the address of the filter is or was turned away; empty without one
 	NewestURL     string     // the first page with the same filters; empty when this is it
+	Views         Views
 	Histogram     *Histogram // nil where nothing is drawn
 	Uncounted     bool       // because the filters are not counted
 	Live          *LiveLog   // nil where new events cannot be shown as they happen

@@ -3,8 +3,10 @@ package audit
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
@@ -14,6 +16,7 @@ import (
 	"time"
 
 	"patronus.internal/dashboard/security/db"
+	"patronus.internal/dashboard/security/merkle"
 )
 
 // -rows is how long the log is that BenchmarkSearch and BenchmarkAppendToLong build
@@ -25,8 +28,7 @@ var benchEnd = time.Date(2026, 6, 30, 12, 34, 56, 0, time.UTC)
 // BenchmarkSearch asks a log of 90 days, 200 users and a few busy guessers what the
 // pages ask. It reports the median.
 func BenchmarkSearch(b *testing.B) {
-	d := bigLog(b, *benchRows)
-	r := d.Read(context.Background())
+	r := openCounted(b, bigLog(b, *benchRows), benchNow).Read(context.Background())
 	month := benchEnd.AddDate(0, -1, 0)
 	failed := false
 	for _, c := range []struct {
@@ -90,10 +92,10 @@ func median(b *testing.B, ask func() (found int, err error)) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// BenchmarkAppendToLong has 64 callers each waiting for its own event to be on disk, at
-// the end of a log of -rows events, without the tree, whose cost does not grow.
+// BenchmarkAppendToLong has 64 callers each waiting for its own event to be on disk, in
+// the tree and counted, at the end of a log of -rows events.
 func BenchmarkAppendToLong(b *testing.B) {
-	d := bigLog(b, *benchRows)
+	d := withTree(b, bigLog(b, *benchRows), *benchRows)
 	var left, n atomic.Int64
 	left.Store(int64(b.N))
 	random := rand.New(rand.NewPCG(7, 7))
@@ -123,16 +125,54 @@ func BenchmarkAppendToLong(b *testing.B) {
 }
 
 // bigLog builds a log by plain statements, indexes last, and opens it.
-func bigLog(b *testing.B, n int) *db.DB {
+func bigLog(b *testing.B, n int) (folder string) {
 	b.Helper()
-	folder, now := b.TempDir(), func() time.Time { return benchEnd }
-	if err := openCounted(b, folder, now).Close(); err != nil {
+	folder = b.TempDir()
+	if err := openCounted(b, folder, benchNow).Close(); err != nil {
 		b.Fatal(err)
 	}
 	if err := build(filepath.Join(folder, "patronus.db"), n); err != nil {
 		b.Fatal(err)
 	}
-	return openCounted(b, folder, now)
+	return folder
+}
+
+func benchNow() time.Time { return benchEnd }
+
+// withTree opens a log that was built, with a tree of n leaves that stand for its
+// events.
+func withTree(b *testing.B, folder string, n int) *db.DB {
+	b.Helper()
+	tree := newTree(b)
+	d, err := db.Open(context.Background(), db.Options{Path: filepath.Join(folder, "patronus.db"), Log: slog.New(slog.DiscardHandler),
+		Now: benchNow, BeforeCommit: tree.Grow})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			b.Error(err)
+		}
+	})
+	for done := 0; done < n; {
+		err := d.Write(context.Background(), func(tx *db.Tx) error {
+			_, edge, err := tree.load(tx)
+			if errors.Is(err, errNoHead) {
+				edge, err = &merkle.Edge{}, nil
+			}
+			for ; err == nil && edge.Size() < int64(n) && edge.Size() < int64(done+1<<16); edge.Append(unrecorded) {
+			}
+			if err != nil {
+				return err
+			}
+			done = int(edge.Size())
+			return tree.store(tx, edge)
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	return d
 }
 
 func build(path string, n int) (err error) {
