@@ -168,5 +168,5 @@ func (v *visitor) keepsSockets() {
 func (v *visitor) rowsHTML() []string {
 	v.t.Helper()
 	return value(v, "read the rows", chromedp.Evaluate[[]string](`
-		Array.from(document.querySelectorAll('main tbody tr'), row => row.outerHTML.replace(/(datetime="[^"]*\.\d{3})\d*Z/, '$1Z').replace(/\s+/g, ' '))`))
+		Array.from(document.querySelectorAll('main tbody tr'), row => row.outerHTML.replace(/datetime="([^"]*)"/, (_, time) => 'datetime="' + new Date(time).toISOString() + '"').replace(/\s+/g, ' '))`))
 }
