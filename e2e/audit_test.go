@@ -24,6 +24,7 @@ func (p *person) readsAuditLog(s *server) {
 	p.follow(`main a[href^="/audit/"]`, 200)
 	p.sees("mfa_verify")
 	p.sees(p.email)
+	p.sees("From the same address")
 	p.inspect("audit-event")
 	p.follow(`form[action$="#proof"] button`, 200)
 	p.sees("Verified: this event is as it was written.")
@@ -32,6 +33,11 @@ func (p *person) readsAuditLog(s *server) {
 	if n := len(p.eventIDs()); n == 0 {
 		p.t.Error("no event has the request of the one that led here")
 	}
+	p.visit("/audit?event_type=api_key_create", 200)
+	p.follow(`main tbody a[href^="/audit/"]`, 200)
+	p.sees("Of the same session")
+	p.follow(`section[aria-labelledby="same-session"] tbody a`, 200)
+	p.sees("Of the same session")
 	p.visit("/audit?success=false", 200)
 	p.follow(`main a[href^="/audit/"]`, 200)
 	p.inspect("audit-event-refused")

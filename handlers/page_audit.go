@@ -169,13 +169,18 @@ func (s *Server) pageAuditEvent(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	around, err := s.neighbours(c, e)
+	if err != nil {
+		return err
+	}
 	explain := ""
 	if !e.Success {
 		explain = explainURL(c, e.Actor.IPAddress)
 	}
 	return s.render(c, http.StatusOK, views.AuditEvent(views.AuditEventProps{
 		Page: s.page(c, "Event", views.MenuAudit), ExplainURL: explain, Event: eventRows([]audit.Record{e})[0], UserID: e.Actor.UserID,
-		UserAgent: e.Actor.UserAgent, SessionID: e.Actor.SessionID, APIKeyID: e.Actor.APIKeyID, Details: details, Proof: proof}))
+		UserAgent: e.Actor.UserAgent, SessionID: e.Actor.SessionID, APIKeyID: e.Actor.APIKeyID, Details: details, Proof: proof,
+		RequestURL: requestURL(e), ErasedBy: e.ErasedBy, Neighbours: around}))
 }
 
 // detailRows lists the members of a JSON object in the order in which they are

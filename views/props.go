@@ -289,7 +289,10 @@ type AuditEventProps struct {
 	UserAgent  string
 	SessionID  string
 	APIKeyID   string
+	RequestURL string // the events of its request; empty without one
+	ErasedBy   int64  // the event that recorded that personal fields were erased; 0 if none are
 	Details    []KeyValue
+	Neighbours []EventGroup
 	Proof      EventProof
 }
 
