@@ -46,7 +46,8 @@ func BenchmarkSearch(b *testing.B) {
 		{"address without a match", Filter{IP: benchIP(1), Success: &failed, Type: PolicyChange}},
 		{"q hit", Filter{Text: "ann7@"}},
 		{"q miss", Filter{Text: "nowhere to be found"}},
-		{"q of a user, miss", Filter{Text: "nowhere to be found", UserID: benchUser(0)}},
+		{"q of a busy user, miss", Filter{Text: "nowhere to be found", UserID: benchUser(0)}},
+		{"q of a calm user, miss", Filter{Text: "nowhere to be found", UserID: benchUser(100)}},
 		{"oldest, as exports", Filter{OldestFirst: true, Limit: 500, After: 1000}},
 	} {
 		if c.f.Limit == 0 {
