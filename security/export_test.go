@@ -48,3 +48,17 @@ func (s *Service) PushOnce(ctx context.Context) (err error) {
 
 // KeepCheckpoint keeps the head of now.
 func (s *Service) KeepCheckpoint(ctx context.Context) error { return s.keepCheckpoint(ctx, true) }
+
+// CopyHead puts the head of the log beside the database.
+func (s *Service) CopyHead(ctx context.Context) error { return s.copyHead(ctx) }
+
+// BeginErasure records that a user, who need not be, is deleted with erasure.
+func (s *Service) BeginErasure(ctx context.Context, userID, email string) error {
+	return s.commit(ctx, func(tx *db.Tx) error {
+		err := audit.Append(tx, audit.Event{Type: audit.UserDelete, Success: true, Details: audit.Details{"target_user_id": userID, "erased": true}})
+		if err != nil {
+			return err
+		}
+		return audit.BeginErasure(tx, userID, email)
+	})
+}
