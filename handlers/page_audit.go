@@ -68,6 +68,13 @@ func (s *Server) listEvents(c echo.Context, props *views.AuditProps, values url.
 	if props.Live, err = s.liveLog(c, values, filter); err != nil {
 		return err
 	}
+	late, err := s.service.LateSinks(c.Request().Context(), caller(c))
+	if err != nil {
+		return err
+	}
+	for _, sink := range late {
+		props.Late = append(props.Late, views.LateSink{Sink: sink.Sink, Events: sink.Events, Since: s.now().Add(-sink.Age)})
+	}
 	found, err := s.service.Search(c.Request().Context(), caller(c), filter)
 	if err != nil {
 		return err

@@ -177,8 +177,8 @@ var examples = map[string]example{
 	"PATCH /api/v1/users/:id": {events: []audit.Type{audit.UserUpdate, audit.SessionEnd, audit.SessionEnd}, call: func(s *stage) call {
 		return call{id: s.uma.ID, json: fields{"role": "viewer"}, nonce: s.nonce("users.role")}
 	}},
-	"DELETE /api/v1/users/:id": {status: 204, events: []audit.Type{audit.UserDelete, audit.SessionEnd, audit.SessionEnd}, call: func(s *stage) call {
-		return call{id: s.uma.ID, nonce: s.nonce("users.delete")}
+	"DELETE /api/v1/users/:id": {status: 204, events: []audit.Type{audit.UserDelete, audit.SessionEnd, audit.SessionEnd, audit.AuditErase}, call: func(s *stage) call {
+		return call{path: "/api/v1/users/" + s.uma.ID + "?erase=true", nonce: s.nonce("users.delete")}
 	}},
 	"PATCH /api/v1/policies": {events: []audit.Type{audit.PolicyChange}, call: func(s *stage) call {
 		return call{json: map[string]any{"audit": map[string]any{"retention_days": 30}}, nonce: s.nonce("policies.write")}

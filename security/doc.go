@@ -6,6 +6,7 @@
 //	secret    values that no log shows
 //	db        the storage core: one writer, group commit, durable answers
 //	audit     the log, written in the transaction of each change
+//	merkle    the arithmetic of the tree over it
 //	savedview filters of the log that a person comes back to
 //	export    the log for other programs: JSON, CSV, CEF, OCSF
 //	user      accounts, addresses, one-time links
@@ -13,7 +14,7 @@
 //	session   signed-in devices
 //	revocation what was revoked before it ran out, on disk and in memory
 //	token     access tokens (JWT)
-//	keyring   keys.json: signing, encryption and MAC keys
+//	keyring   keys.json: keys for tokens, the log, encryption and MACs
 //	mfa       authenticator apps and backup codes
 //	apikey    keys for scripts
 //	rbac      roles, permissions, scopes

@@ -6,6 +6,7 @@ import (
 
 	"patronus.internal/dashboard/security/audit"
 	"patronus.internal/dashboard/security/db"
+	"patronus.internal/dashboard/security/outbox"
 )
 
 // eraseAtOnce is how long a deletion waits for its erasure: nearly always it is
@@ -63,7 +64,7 @@ func (s *Service) erase(ctx context.Context, e audit.Erasure) error {
 	}
 	return s.db.Write(ctx, func(tx *db.Tx) error {
 		if e.Email != "" {
-			if _, err := tx.Exec("DELETE FROM outbox WHERE recipient = $1", e.Email); err != nil {
+			if err := outbox.DeleteTo(tx, e.Email); err != nil {
 				return err
 			}
 			return e.Settle(tx)
@@ -72,7 +73,7 @@ func (s *Service) erase(ctx context.Context, e audit.Erasure) error {
 			return nil
 		}
 		// A mail that was written meanwhile to somebody who is no user.
-		if _, err := tx.Exec("DELETE FROM outbox WHERE created_at_us >= $1 AND NOT EXISTS (SELECT * FROM users WHERE email = recipient)", db.Micros(e.At)); err != nil {
+		if err := outbox.DeleteToNobody(tx, e.At); err != nil {
 			return err
 		}
 		return e.End(tx)

@@ -28,7 +28,7 @@ func (s *Service) beginTree(ctx context.Context) error {
 	}
 	if head == "" {
 		var used bool
-		if err := r.QueryRow("SELECT EXISTS (SELECT * FROM users) OR EXISTS (SELECT * FROM audit_events)").Scan(&used); err != nil {
+		if err := r.QueryRow("SELECT EXISTS (SELECT 1 FROM users) OR EXISTS (SELECT 1 FROM audit_events)").Scan(&used); err != nil {
 			return err
 		}
 		if used && s.keys.AuditBegun() {

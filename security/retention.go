@@ -65,7 +65,12 @@ func (s *Service) retain(ctx context.Context) error {
 		}
 		details["archive"] = name
 	}
-	if err := s.commit(ctx, func(tx *db.Tx) error { return p.Record(tx, details) }); err != nil {
+	if err := s.commit(ctx, func(tx *db.Tx) error {
+		if err := audit.RemoveStrays(tx, before); err != nil {
+			return err
+		}
+		return p.Record(tx, details)
+	}); err != nil {
 		return err
 	}
 	return s.removeEvents(ctx, p.To)
@@ -126,11 +131,7 @@ func (s *Service) archive(ctx context.Context, p audit.PrunePlan) (name string, 
 	if err = errors.Join(err, os.Remove(file.Name())); err != nil {
 		return "", err
 	}
-	folder, err := os.Open(s.archiveDir)
-	if err != nil {
-		return "", err
-	}
-	return name, errors.Join(folder.Sync(), folder.Close())
+	return name, syncFolder(s.archiveDir)
 }
 
 // checkArchive verifies an archive as its reader will.

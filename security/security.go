@@ -61,7 +61,7 @@ type Service struct {
 	tree      *audit.Tree
 	keys      *keyring.Ring
 	keyFile   string
-	witness   string      // the file of a kept head of the log
+	witness   string      // the file of the head of the log
 	serving   atomic.Bool // as a server, and not as a command of the host
 	closed    atomic.Bool
 	wrote     atomic.Bool // something, so that the log may have another head
@@ -129,7 +129,7 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{
-		db: store, tree: tree, keys: keys, keyFile: keyFile, witness: WitnessPath(o.DataDir), archiveDir: o.ArchiveDir, hasher: password.NewHasher(o.Hashing), publicURL: o.PublicURL,
+		db: store, tree: tree, keys: keys, keyFile: keyFile, witness: filepath.Join(o.DataDir, witnessFile), archiveDir: o.ArchiveDir, hasher: password.NewHasher(o.Hashing), publicURL: o.PublicURL,
 		tokens: token.NewIssuer(keys, o.PublicURL.String(), o.Now),
 		now:    o.Now, rand: o.Rand, log: o.Log,
 		mailer: o.Mail, mailed: make(chan struct{}, 1),

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
 	"patronus.internal/dashboard/security/audit"
 	"patronus.internal/dashboard/security/db"
+	"patronus.internal/dashboard/security/rbac"
 )
 
 // Sink is a place outside that gets the log as well. One goroutine uses it.
@@ -266,6 +268,16 @@ const (
 func retryDelay(failures int, random float64) time.Duration {
 	delay := firstRetry << min(max(failures-1, 0), 10)
 	return time.Duration(float64(min(delay, lastRetry)) * (1 - random/2))
+}
+
+// LateSinks are the sinks that are more than a minute behind, for those who look
+// after the whole log.
+func (s *Service) LateSinks(ctx context.Context, c Caller) ([]SinkLag, error) {
+	if c.Reach(rbac.AuditRead) != rbac.All {
+		return nil, nil
+	}
+	list, err := s.SinkLag(ctx)
+	return slices.DeleteFunc(list, func(l SinkLag) bool { return l.Age <= lateAfter }), err
 }
 
 // SinkLag is how far a sink is behind the log.

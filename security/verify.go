@@ -23,8 +23,9 @@ func AuditKeyOf(dataDir string) (string, error) {
 
 // VerifyLog checks the log of a data folder, or of a copy of one, by its public
 // key. It needs no server and changes nothing. The head that was put beside the
-// database is one of the witnesses, and so is one that moved aside. The error is an *audit.Finding when the log
-// is not as it was written.
+// database is one of the witnesses, and so is one that moved aside. The error is an
+// *audit.Finding when the log is not as it was written, and another where a witness
+// is of no use, or the tables are not those of this program.
 func VerifyLog(ctx context.Context, dataDir, publicKey string, witnesses ...audit.Witness) (report audit.Report, err error) {
 	verifier, err := verifierOf(publicKey)
 	if err != nil {

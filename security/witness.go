@@ -13,8 +13,9 @@ import (
 	"patronus.internal/dashboard/security/db"
 )
 
-// witnessFile is a copy of a kept head beside the database. Who can write to the
-// database and to nothing else cannot make the log shorter unnoticed.
+// witnessFile is a copy of the head beside the database: that of the last minute, and
+// of the end of each program. Who can write to the database and to nothing else cannot
+// make the log shorter unnoticed.
 const witnessFile = "audit-checkpoint"
 
 // A head is kept when that many events came, or that much time passed, since the
@@ -24,12 +25,8 @@ const (
 	checkpointAge    = 5 * time.Minute
 )
 
-// WitnessPath is where the copy of a kept head is in a data folder.
-func WitnessPath(dataDir string) string { return filepath.Join(dataDir, witnessFile) }
-
 // keepCheckpoint stores the head of the log among those to compare with, if it is
-// due or wanted now, and puts copies outside of the database: into the program's
-// own log and a file beside it.
+// due or wanted now, and writes it into the program's own log too.
 func (s *Service) keepCheckpoint(ctx context.Context, wanted bool) error {
 	now := s.now()
 	last, err := audit.LastKept(s.db.Read(ctx))
@@ -72,7 +69,7 @@ func (s *Service) copyHead(ctx context.Context) error {
 	return replaceFile(s.witness, head)
 }
 
-// replaceFile writes a file whole or not at all.
+// replaceFile writes a file whole or not at all, and durably.
 func replaceFile(path, text string) (err error) {
 	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // mode 0600
 	if err != nil {
@@ -85,7 +82,16 @@ func replaceFile(path, text string) (err error) {
 	if err != nil {
 		return fmt.Errorf("a checkpoint cannot be put beside the database: %w", errors.Join(err, os.Remove(file.Name())))
 	}
-	return nil
+	return syncFolder(filepath.Dir(path))
+}
+
+// syncFolder makes the names in a folder as durable as what they name.
+func syncFolder(path string) error {
+	folder, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(folder.Sync(), folder.Close())
 }
 
 // checkLog looks at the end of the log, and holds it against the head beside the

@@ -244,6 +244,7 @@ type AuditProps struct {
 	Histogram     *Histogram // nil where nothing is drawn
 	Uncounted     bool       // because the filters are not counted
 	Live          *LiveLog   // nil where new events cannot be shown as they happen
+	Late          []LateSink
 }
 
 // LiveLog is what a script needs to go on with a list: the event behind which it
@@ -278,6 +279,13 @@ type EventRow struct {
 	Email     string // empty: nobody known
 	IP        string
 	RequestID string
+}
+
+// LateSink is a receiver of the log that is behind.
+type LateSink struct {
+	Sink   string
+	Events int64
+	Since  time.Time // of the oldest event that it lacks
 }
 
 // AuditEventProps is everything about one event.

@@ -74,11 +74,14 @@ func (cmd *auditVerifyCmd) key(settings *Settings) (string, error) {
 func (cmd *auditVerifyCmd) tell(out io.Writer, r audit.Report) error {
 	text := fmt.Sprintf("ok: %d events of %d are as they were written\n", r.Events, r.Head.Size)
 	if cmd.Export != "" {
-		text += fmt.Sprintf("    %d are not in the file\n", r.Head.Size-r.Events)
+		text += fmt.Sprintf("    %d are not in the file\n", r.Absent)
 	} else {
 		text += fmt.Sprintf("    %d were removed by retention, their hashes are there\n", r.Absent)
 	}
 	text += fmt.Sprintf("    %d are without personal fields that were erased\n", r.Erased)
+	if r.Strays > 0 {
+		text += fmt.Sprintf("    %d rows that this program did not write were moved aside, into the table audit_strays\n", r.Strays)
+	}
 	if r.Unproven > 0 {
 		text += fmt.Sprintf("    %d lack fields, and the events that tell by which erasure are not in the file\n", r.Unproven)
 	}

@@ -62,6 +62,15 @@ func rowsAfter(r db.Reader, seq int64, limit int) ([]row, error) {
 	return rowsOf(r, "WHERE seq > $1 ORDER BY seq LIMIT $2", seq, limit)
 }
 
+// rowAt reads one event, nil when there is none.
+func rowAt(r db.Reader, seq int64) (*row, error) {
+	rows, err := rowsOf(r, "WHERE seq = $1", seq)
+	if err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	return &rows[0], nil
+}
+
 // rowsOf reads events with all that their leaves hold.
 func rowsOf(r db.Reader, clause string, args ...any) ([]row, error) {
 	rows, err := r.Query("SELECT "+columns+" FROM audit_events "+clause, args...)

@@ -72,6 +72,20 @@ func openCheckpoint(signed string, verifier note.Verifier) (Checkpoint, error) {
 	return c, nil
 }
 
+// signedHead is the newest head, if the verifier's key has signed it, or a
+// BrokenError.
+func signedHead(r db.Reader, verifier note.Verifier) (Checkpoint, error) {
+	head, err := Head(r)
+	if err != nil {
+		return Checkpoint{}, err
+	}
+	c, err := openCheckpoint(head, verifier)
+	if err != nil {
+		return Checkpoint{}, broken("its head is not signed with the key in keys.json (%v)", err)
+	}
+	return c, nil
+}
+
 // Head is the newest signed head, or "" while there is none.
 func Head(r db.Reader) (string, error) {
 	rows, err := r.Query("SELECT checkpoint FROM audit_head WHERE id = 1")

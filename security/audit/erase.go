@@ -3,7 +3,6 @@ package audit
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -21,11 +20,13 @@ type Erasure struct {
 }
 
 // BeginErasure notes that the personal fields of a user are to be erased from all
-// events up to the newest, which is the one that records it.
+// events. The newest deletion of a user is the event that records it: it was just
+// written.
 func BeginErasure(tx *db.Tx, userID, email string) error {
-	seq, err := Newest(tx)
+	var seq int64
+	err := tx.QueryRow("SELECT COALESCE(MAX(seq), 0) FROM audit_events WHERE event_type = $1", string(UserDelete)).Scan(&seq)
 	if err != nil {
-		return err
+		return fmt.Errorf("audit: begin an erasure: %w", err)
 	}
 	_, err = tx.Exec("INSERT INTO audit_erasures (event_seq, user_id, email, done_seq, begun_at_us) VALUES ($1, $2, $3, 0, $4)",
 		seq, userID, email, db.Micros(tx.Now()))
@@ -77,14 +78,10 @@ func (e Erasure) Concerned(r db.Reader) (seqs []int64, to int64, err error) {
 	// looked at when it is blanked.
 	email, mention := any(nil), any(nil)
 	if e.Email != "" {
-		inJSON, err := encode(e.Email)
-		if err != nil {
-			return nil, 0, err
-		}
-		email, mention = e.Email, likePattern(strings.Trim(string(inJSON), `"`))
+		email, mention = e.Email, likePattern(inJSON(e.Email))
 	}
 	rows, err := r.Query(`SELECT seq FROM audit_events WHERE seq > $1 AND seq <= $2
-		AND (user_id = $3 OR email = $4 OR details LIKE $5 ESCAPE '\' OR personal_details LIKE $6 ESCAPE '\')
+		AND (user_id = $3 OR email = $4 OR LOWER(details) LIKE $5 ESCAPE '\' OR LOWER(COALESCE(personal_details, '')) LIKE $6 ESCAPE '\')
 		ORDER BY seq LIMIT $7`,
 		e.DoneSeq, to, e.UserID, email, likePattern(`"target_user_id":"`+e.UserID+`"`), mention, eraseBatch+1)
 	if err != nil {
@@ -117,14 +114,14 @@ func (e *Erasure) Erase(tx *db.Tx, seqs []int64, to int64) error {
 	}
 	var acted, about ranges
 	for _, seq := range seqs {
-		rows, err := rowsAfter(tx, seq-1, 1)
+		event, err := rowAt(tx, seq)
 		if err != nil {
 			return err
 		}
-		if len(rows) == 0 || rows[0].seq != seq {
+		if event == nil {
 			continue // retention was quicker
 		}
-		who, what, err := e.blank(tx, &rows[0], by)
+		who, what, err := e.blank(tx, event, by)
 		if err != nil {
 			return err
 		}
@@ -187,48 +184,12 @@ func numberOrNull(n int64) any {
 	return n
 }
 
-// names reports whether a JSON text has the address, as a whole: that of somebody
-// else may begin or end like it.
-func names(text, email string) bool {
-	inJSON, err := encode(email)
-	if err != nil {
-		return false
-	}
-	text, email = strings.ToLower(text), strings.Trim(string(inJSON), `"`)
-	for from := 0; ; {
-		at := strings.Index(text[from:], email)
-		if at < 0 {
-			return false
-		}
-		begin, end := from+at, from+at+len(email)
-		if (begin == 0 || !partOfAddress(text[begin-1])) && (end == len(text) || !partOfAddress(text[end]) || endsSentence(text[end:])) {
-			return true
-		}
-		from = begin + 1
-	}
-}
-
-// partOfAddress is a character that an address may go on with.
-func partOfAddress(c byte) bool {
-	return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c >= 0x80 || strings.IndexByte("!#$%&'*+-/=?^_`{|}~.", c) >= 0
-}
-
-// endsSentence is a mark behind which no part of an address follows.
-func endsSentence(rest string) bool {
-	return strings.IndexByte(".!?'", rest[0]) >= 0 && (len(rest) == 1 || !partOfAddress(rest[1]))
-}
-
 // Settle forgets the address, once all events of the time of the deletion are done.
 // Until the end of it, what was under way then may still write events, which are
 // found by the user's id.
 func (e *Erasure) Settle(tx *db.Tx) error {
-	inJSON, err := encode(e.Email)
-	if err != nil {
-		return err
-	}
-	mention := likePattern(strings.Trim(string(inJSON), `"`))
-	_, err = tx.Exec(`DELETE FROM audit_strays WHERE user_id = $1 OR email = $2 OR details LIKE $3 ESCAPE '\'
-		OR personal_details LIKE $3 ESCAPE '\'`, e.UserID, e.Email, mention)
+	_, err := tx.Exec(`DELETE FROM audit_strays WHERE user_id = $1 OR email = $2 OR LOWER(details) LIKE $3 ESCAPE '\'
+		OR LOWER(COALESCE(personal_details, '')) LIKE $3 ESCAPE '\'`, e.UserID, e.Email, likePattern(inJSON(e.Email)))
 	if err == nil {
 		_, err = tx.Exec("UPDATE audit_erasures SET email = '' WHERE event_seq = $1", e.EventSeq)
 	}
@@ -250,26 +211,22 @@ func (e *Erasure) End(tx *db.Tx) error {
 // Recorded reports whether an event of the signed log says that this erasure is to
 // be: a row that somebody wrote into the database erases nothing.
 func (e *Erasure) Recorded(r db.Reader, verifier note.Verifier) (bool, error) {
-	head, err := Head(r)
+	signed, err := signedHead(r, verifier)
 	if err != nil {
 		return false, err
 	}
-	signed, err := openCheckpoint(head, verifier)
-	if err != nil {
-		return false, nil
-	}
-	rows, err := rowsAfter(r, e.EventSeq-1, 1)
-	if err != nil || len(rows) == 0 || rows[0].seq != e.EventSeq || Type(rows[0].kind) != UserDelete {
+	event, err := rowAt(r, e.EventSeq)
+	if err != nil || event == nil || Type(event.kind) != UserDelete {
 		return false, err
 	}
 	var details struct {
 		Erased bool   `json:"erased"`
 		UserID string `json:"target_user_id"`
 	}
-	if err := json.Unmarshal([]byte(rows[0].details), &details); err != nil || !details.Erased || details.UserID != e.UserID {
+	if err := json.Unmarshal([]byte(event.details), &details); err != nil || !details.Erased || details.UserID != e.UserID {
 		return false, nil
 	}
-	return proven(r, signed, &rows[0])
+	return proven(r, signed, event)
 }
 
 // target is whom the event was about, "" when it does not say.

@@ -43,8 +43,8 @@ func Prove(r db.Reader, verifier note.Verifier, seq int64) (Proof, error) {
 		return p, nil
 	}
 	p.Path, err = tlog.ProveRecord(p.Head.Size, seq-1, &subtrees{r: r})
-	if gone, ok := errors.AsType[*MissingTileError](err); ok {
-		p.Problem = fmt.Sprintf("Stored hashes of the log are gone: tile %d of level %d.", gone.N, gone.Level)
+	if _, gone := errors.AsType[*MissingTileError](err); gone {
+		p.Problem = "Stored hashes of the log are gone."
 		return p, nil
 	}
 	if err != nil {

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -20,13 +21,9 @@ type Prune struct {
 // LastPrune reads it. An event that is not as it was written says nothing, since
 // events are removed by what it says.
 func LastPrune(r db.Reader, verifier note.Verifier) (Prune, error) {
-	head, err := Head(r)
+	signed, err := signedHead(r, verifier)
 	if err != nil {
 		return Prune{}, err
-	}
-	signed, err := openCheckpoint(head, verifier)
-	if err != nil {
-		return Prune{}, broken("its head is not signed with its key (%v)", err)
 	}
 	return lastPrune(r, func(e *row) (bool, error) { return proven(r, signed, e) })
 }
@@ -85,32 +82,15 @@ func PlanPrune(r db.Reader, before, now time.Time) (PrunePlan, error) {
 // them is there, as it was written, and old enough: what is removed can be verified
 // by nobody any more, and the hours that the plan was made of are not signed.
 func (p PrunePlan) Check(r db.Reader, verifier note.Verifier, before, now time.Time) error {
-	head, err := Head(r)
+	signed, err := signedHead(r, verifier)
 	if err != nil {
 		return err
-	}
-	signed, err := openCheckpoint(head, verifier)
-	if err != nil {
-		return &Finding{Seq: p.From, Why: fmt.Sprintf("no head vouches for it (%v)", err)}
 	}
 	if p.From < 1 || p.To > signed.Size {
 		return &Finding{Seq: p.From, Why: fmt.Sprintf("the log has no events from %d to %d", p.From, p.To)}
 	}
 	var tree merkle.Range
-	stored := &subtrees{r: r}
-	cover := func(end int64) error {
-		for _, subtree := range merkle.Cover(tree.Size(), end) {
-			root, err := stored.root(subtree)
-			if err != nil {
-				return &Finding{Seq: p.From, Why: err.Error()}
-			}
-			if err := tree.AppendSubtree(subtree.Height, root); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	if err := cover(p.From - 1); err != nil {
+	if err := p.cover(r, &tree, p.From-1); err != nil {
 		return err
 	}
 	for tree.Size() < p.To {
@@ -131,13 +111,25 @@ func (p PrunePlan) Check(r db.Reader, verifier note.Verifier, before, now time.T
 			tree.Append(e.leaf())
 		}
 	}
-	if err := cover(signed.Size); err != nil {
+	if err := p.cover(r, &tree, signed.Size); err != nil {
 		return err
 	}
 	if tree.Root() != signed.Root {
 		return &Finding{Seq: p.From, Why: fmt.Sprintf("from here to %d the log is not the one that was signed", p.To)}
 	}
 	return nil
+}
+
+// cover goes on to a size by the stored hashes.
+func (p PrunePlan) cover(r db.Reader, tree *merkle.Range, size int64) error {
+	hashes, err := (&subtrees{r: r}).cover(tree.Size(), size)
+	if gone, ok := errors.AsType[*MissingTileError](err); ok {
+		return &Finding{Seq: p.From, Why: gone.Error()}
+	}
+	if err != nil {
+		return err
+	}
+	return appendCover(tree, size, each(hashes))
 }
 
 // Record writes the event of a prune: the range, and the root of the tree over all
@@ -193,4 +185,21 @@ func extentOf(r db.Reader) (extent, error) {
 		return extent{}, fmt.Errorf("audit: extent: %w", err)
 	}
 	return e, nil
+}
+
+// RemoveStrays removes the rows that were moved aside before an instant: they tell
+// of persons as events do.
+func RemoveStrays(tx *db.Tx, before time.Time) error {
+	if _, err := tx.Exec("DELETE FROM audit_strays WHERE found_at_us < $1", db.Micros(before)); err != nil {
+		return fmt.Errorf("audit: remove strays: %w", err)
+	}
+	return nil
+}
+
+func countStrays(r db.Reader) (int64, error) {
+	var n int64
+	if err := r.QueryRow("SELECT COUNT(*) FROM audit_strays").Scan(&n); err != nil {
+		return 0, fmt.Errorf("audit: count strays: %w", err)
+	}
+	return n, nil
 }

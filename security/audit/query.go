@@ -12,7 +12,7 @@ import (
 	"patronus.internal/dashboard/security/secerr"
 )
 
-// Record is an event as it was written.
+// Record is an event as it was written, but for what was erased from it.
 type Record struct {
 	Seq      int64
 	Time     time.Time

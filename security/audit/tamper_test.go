@@ -167,7 +167,7 @@ func TestNothingIsWrittenOnAnAlteredTree(t *testing.T) {
 		"nonsense": func(t *testing.T, d *db.DB) { do(t, d, "UPDATE audit_head SET checkpoint = 'x'") },
 	} {
 		t.Run(name, func(t *testing.T) {
-			d, tree := grown(t)
+			d, _ := grown(t)
 			for n := range 10 {
 				if err := write(t, d, signIn(n)); err != nil {
 					t.Fatal(err)
@@ -179,13 +179,12 @@ func TestNothingIsWrittenOnAnAlteredTree(t *testing.T) {
 			alter(t, d)
 			before := len(all(t, d))
 			err := write(t, d, signIn(1))
-			if _, is := errors.AsType[*BrokenError](err); name != "no head" && !is || err == nil {
+			if _, is := errors.AsType[*BrokenError](err); !is {
 				t.Errorf("an event is written: %v", err)
 			}
 			if n := len(all(t, d)); n != before {
 				t.Errorf("there are %d events, and were %d", n, before)
 			}
-			_ = tree
 		})
 	}
 }
@@ -279,7 +278,7 @@ func TestExportsAreVerified(t *testing.T) {
 	}
 	success := true
 	part := exported(t, d, Filter{Success: &success})
-	if report, err := verifyLines(tree, part); err != nil || report.Events != 200 || report.Absent != 398 {
+	if report, err := verifyLines(tree, part); err != nil || report.Events != 200 || report.Absent != 400 {
 		t.Fatalf("%+v, %v", report, err)
 	}
 	if _, err := verifyLines(tree, part, Witness{Name: "older", Signed: older.Signed}); err == nil {

@@ -21,8 +21,11 @@ type Tree struct {
 	signer   note.Signer
 	verifier note.Verifier
 
-	mu    sync.Mutex
-	known string // the head that was signed or checked last
+	// Neither is relied on for what is in the file: the first is what the file must
+	// still extend, and both save checking a signature twice.
+	mu      sync.Mutex
+	known   string // the head that was read last
+	written string // the head that was signed last; its commit may have failed
 }
 
 // NewTree returns what signs with a key, whose public half is verifierKey.
@@ -108,10 +111,10 @@ func (t *Tree) load(r db.Reader) (*merkle.Edge, error) {
 		return nil, broken("it has no signed head")
 	}
 	t.mu.Lock()
-	known := t.known
+	known, written := t.known, t.written
 	t.mu.Unlock()
 	signed, err := parseCheckpoint(head)
-	if err == nil && head != known {
+	if err == nil && head != known && head != written {
 		_, err = openCheckpoint(head, t.verifier)
 	}
 	if err != nil {
@@ -127,11 +130,14 @@ func (t *Tree) load(r db.Reader) (*merkle.Edge, error) {
 	if edge.Root() != signed.Root {
 		return nil, broken("its hashes are not those that its head was signed for")
 	}
-	if head != known && known != "" {
+	if head != known && head != written && known != "" {
 		if err := extends(r, known, signed.Size); err != nil {
 			return nil, err
 		}
 	}
+	t.mu.Lock()
+	t.known = head
+	t.mu.Unlock()
 	return edge, nil
 }
 
@@ -193,7 +199,7 @@ type MissingTileError struct {
 
 // Error implements error.
 func (e *MissingTileError) Error() string {
-	return fmt.Sprintf("audit: tile %d of level %d of the log's tree is missing or short", e.N, e.Level)
+	return fmt.Sprintf("stored hashes are missing: tile %d of level %d", e.N, e.Level)
 }
 
 // store writes the tiles that changed and the signed head over them.
@@ -215,7 +221,7 @@ func (t *Tree) store(tx *db.Tx, edge *merkle.Edge) error {
 		return fmt.Errorf("audit: store the head: %w", err)
 	}
 	t.mu.Lock()
-	t.known = head
+	t.written = head
 	t.mu.Unlock()
 	return nil
 }

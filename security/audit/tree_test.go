@@ -213,3 +213,36 @@ func change(d *db.DB, statement string, args ...any) error {
 		return err
 	})
 }
+
+// TestAFailedCommitIsNoAlteration: what was signed and not committed is forgotten,
+// and the next event goes on from what is on disk.
+func TestAFailedCommitIsNoAlteration(t *testing.T) {
+	tree, fail := newTree(t), errors.New("no room")
+	failing := false
+	d, err := db.Open(context.Background(), db.Options{Path: filepath.Join(t.TempDir(), "patronus.db"), Log: slog.New(slog.DiscardHandler),
+		BeforeCommit: func(tx *db.Tx, staged []any) error {
+			if err := tree.Grow(tx, staged); err != nil || !failing {
+				return err
+			}
+			return fail
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if err := d.Write(context.Background(), tree.Begin); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 6 {
+		failing = n%2 == 1
+		if err := write(t, d, signIn(n)); (err != nil) != failing {
+			t.Fatalf("event %d: %v", n, err)
+		}
+		if err := tree.Check(d.Read(context.Background())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if report, err := verify(t, d, tree); err != nil || report.Events != 3 {
+		t.Errorf("%+v, %v", report, err)
+	}
+}

@@ -28,6 +28,7 @@ type Report struct {
 	Absent      int64 // removed by retention, their leaves are there; or not in an export
 	Erased      int64 // present, without some of their personal fields
 	Unproven    int64 // of these, those of an export that cannot show by which event
+	Strays      int64 // rows that were moved aside, since this program did not write them
 	Checkpoints int   // older ones, kept here and elsewhere, all of which match
 }
 
@@ -107,7 +108,7 @@ type expected struct {
 	name string
 }
 
-const signedHead = "the signed head"
+const newestHead = "the signed head"
 
 func bySize(a, b expected) int { return cmp.Compare(a.Size, b.Size) }
 
@@ -131,7 +132,7 @@ func (v *verification) begin(witnesses []Witness) error {
 	var unsigned error
 	if v.report.Head, unsigned = openCheckpoint(head, v.verifier); unsigned == nil {
 		v.signed, v.size = true, v.report.Head.Size
-		v.heads = append(v.heads, expected{Checkpoint: v.report.Head, name: signedHead})
+		v.heads = append(v.heads, expected{Checkpoint: v.report.Head, name: newestHead})
 	} else {
 		v.size = extent.newest
 	}
@@ -162,7 +163,11 @@ func (v *verification) begin(witnesses []Witness) error {
 		v.note(extent.first, "no event has a number like that: it was not written by this program")
 	}
 	pruned, err := lastPrune(v.r, v.confirmed)
+	if err != nil {
+		return err
+	}
 	v.prunedTo = pruned.To
+	v.report.Strays, err = countStrays(v.r)
 	return err
 }
 
@@ -253,7 +258,7 @@ func (v *verification) compare() {
 			v.note(v.vouched+1, "from here to %d the log is not the one that was signed: %s does not match it", head.Size, head.name)
 		case v.wrong == nil || v.wrong.Seq > head.Size:
 			v.vouched = head.Size
-			if head.name != signedHead {
+			if head.name != newestHead {
 				v.report.Checkpoints++
 			}
 		default:
@@ -345,18 +350,18 @@ func (v *verification) erasureAt(seq int64) (*erasureEvent, error) {
 	if e, known := v.erasures[seq]; known {
 		return e, nil
 	}
-	rows, err := rowsAfter(v.r, seq-1, 1)
+	var event *erasureEvent
+	said, err := rowAt(v.r, seq)
 	if err != nil {
 		return nil, err
 	}
-	var event *erasureEvent
-	if len(rows) == 1 && rows[0].seq == seq {
-		confirmed, err := v.confirmed(&rows[0])
+	if said != nil {
+		confirmed, err := v.confirmed(said)
 		if err != nil {
 			return nil, err
 		}
 		if confirmed {
-			event = parseErasure(Type(rows[0].kind), rows[0].details)
+			event = parseErasure(Type(said.kind), said.details)
 		}
 	}
 	v.erasures[seq] = event

@@ -222,6 +222,7 @@ func (v *exportVerification) end(verifier note.Verifier) error {
 		return &Finding{Seq: v.first, Why: fmt.Sprintf("nothing vouches for the file: %v", err)}
 	}
 	v.report.Head = head
+	v.report.Absent += max(0, head.Size-v.tree.Size())
 	if head.Size > v.tree.Size() {
 		if err := appendCover(&v.tree, head.Size, v.last.Rest); err != nil {
 			return &Finding{Seq: v.tree.Size() + 1, Why: "it is missing: the file ends before the export did"}

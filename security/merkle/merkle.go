@@ -30,7 +30,7 @@ func Leaf(data []byte) Hash { return tlog.RecordHash(data) }
 type Tile struct {
 	Level  int
 	N      int64
-	Hashes []byte // HashSize each
+	Hashes []byte // one after the other
 }
 
 // Range is the tree over the leaves so far in its smallest form: the roots of the

@@ -178,3 +178,21 @@ func DeleteDone(tx *db.Tx, limit int) error {
 	}
 	return nil
 }
+
+// DeleteTo deletes what is or was to be sent to an address.
+func DeleteTo(tx *db.Tx, recipient string) error {
+	if _, err := tx.Exec("DELETE FROM outbox WHERE recipient = $1", recipient); err != nil {
+		return fmt.Errorf("outbox: delete: %w", err)
+	}
+	return nil
+}
+
+// DeleteToNobody deletes what was written since a time to addresses that no user
+// has any more.
+func DeleteToNobody(tx *db.Tx, since time.Time) error {
+	_, err := tx.Exec("DELETE FROM outbox WHERE created_at_us >= $1 AND NOT EXISTS (SELECT 1 FROM users WHERE users.email = outbox.recipient)", db.Micros(since))
+	if err != nil {
+		return fmt.Errorf("outbox: delete: %w", err)
+	}
+	return nil
+}
