@@ -202,6 +202,11 @@ func recordAs(tx *db.Tx, c Caller, t audit.Type, severity audit.Severity, detail
 	if err := audit.Append(tx, audit.Event{Type: t, Severity: severity, Success: true, Actor: c.actor(), Details: details}); err != nil {
 		return err
 	}
+	return recordUse(tx, c)
+}
+
+// recordUse records that a change was made with a key, if it was.
+func recordUse(tx *db.Tx, c Caller) error {
 	if c.Key == nil || !c.Request.Change {
 		return nil
 	}

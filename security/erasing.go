@@ -7,6 +7,7 @@ import (
 	"patronus.internal/dashboard/security/audit"
 	"patronus.internal/dashboard/security/db"
 	"patronus.internal/dashboard/security/outbox"
+	"patronus.internal/dashboard/security/savedview"
 )
 
 // eraseAtOnce is how long a deletion waits for its erasure: nearly always it is
@@ -65,6 +66,9 @@ func (s *Service) erase(ctx context.Context, e audit.Erasure) error {
 	return s.db.Write(ctx, func(tx *db.Tx) error {
 		if e.Email != "" {
 			if err := outbox.DeleteTo(tx, e.Email); err != nil {
+				return err
+			}
+			if err := savedview.DeleteAbout(tx, e.Email); err != nil {
 				return err
 			}
 			return e.Settle(tx)

@@ -299,11 +299,17 @@ func TestErasureReachesWhatWasUnderWay(t *testing.T) {
 	}
 
 	// Nobody gets an erasure by writing one into the database.
-	if _, err := outside.Exec("INSERT INTO audit_erasures VALUES (1, ?, ?, 0, 0)", e.caller.User.ID, email); err != nil {
-		t.Fatal(err)
-	}
-	if err := e.service.ErasePending(ctx); err != nil {
-		t.Fatal(err)
+	for _, forged := range []string{
+		"INSERT INTO audit_erasures VALUES (1, '" + e.caller.User.ID + "', '" + email + "', NULL, 0, 0)",
+		// Under the event of a genuine one.
+		"INSERT INTO audit_erasures SELECT MAX(seq), '" + id + "', '" + email + "', zeroblob(16), 0, 0 FROM audit_events WHERE event_type = 'user_delete'",
+	} {
+		if _, err := outside.Exec(forged); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.service.ErasePending(ctx); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if own, _, err := e.service.Events(ctx, e.caller, audit.Filter{UserID: e.caller.User.ID, Email: email, Limit: 1}); err != nil || len(own) != 1 {
 		t.Errorf("the admin's events were erased: %v", err)

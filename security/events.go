@@ -78,7 +78,7 @@ func withinReach(c Caller, f audit.Filter) (narrowed audit.Filter, some bool) {
 		return f, true
 	}
 	some = f.UserID == "" || f.UserID == c.User.ID
-	f.UserID = c.User.ID
+	f.UserID, f.Own = c.User.ID, true
 	return f, some
 }
 

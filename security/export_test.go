@@ -55,10 +55,6 @@ func (s *Service) CopyHead(ctx context.Context) error { return s.copyHead(ctx) }
 // BeginErasure records that a user, who need not be, is deleted with erasure.
 func (s *Service) BeginErasure(ctx context.Context, userID, email string) error {
 	return s.commit(ctx, func(tx *db.Tx) error {
-		err := audit.Append(tx, audit.Event{Type: audit.UserDelete, Success: true, Details: audit.Details{"target_user_id": userID, "erased": true}})
-		if err != nil {
-			return err
-		}
-		return audit.BeginErasure(tx, userID, email)
+		return audit.BeginErasure(tx, audit.Event{Details: audit.Details{}}, userID, email)
 	})
 }

@@ -43,6 +43,10 @@ func (s *Service) retain(ctx context.Context) error {
 	if err != nil || p.Events == 0 {
 		return err
 	}
+	pending, err := audit.Erasures(r)
+	if err != nil || len(pending) > 0 && pending[0].EventSeq <= p.To {
+		return err // the event that records an erasure stays until it is done
+	}
 	var wrong error
 	err = s.db.Snapshot(ctx, func(r db.Reader) error {
 		wrong = p.Check(r, s.tree.Verifier(), before, now)

@@ -190,12 +190,43 @@ func TestNothingIsRemovedOnFalseGrounds(t *testing.T) {
 				t.Fatal(err)
 			}
 			err := s.Retain(ctx)
-			if (err == nil) != (name == "a forged pruning") {
+			if (err == nil) != (name == "a forged pruning" || name == "no hours") {
 				t.Errorf("retention says %v", err)
 			}
 			if err := outside.QueryRow("SELECT COUNT(*) FROM audit_events WHERE event_type <> 'suspicious_activity'").Scan(&after); err != nil || after != before {
 				t.Errorf("%d events are left of %d, %v", after, before, err)
 			}
 		})
+	}
+}
+
+// TestAClockThatWasSetBackRemovesNothing: events with a time to come are old when
+// something behind them is.
+func TestAClockThatWasSetBackRemovesNothing(t *testing.T) {
+	ctx := context.Background()
+	for _, back := range []time.Duration{90 * time.Minute, 365 * 24 * time.Hour} {
+		clock, dataDir := securitytest.NewClock(), filepath.Join(t.TempDir(), "data")
+		s := archiving(t, clock, dataDir, "")
+		if err := s.AppendEvents(ctx, 100, old(0)); err != nil {
+			t.Fatal(err)
+		}
+		clock.Advance(-back)
+		if err := s.AppendEvents(ctx, 1, old(0)); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Retain(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if report := verified(t, dataDir); report.Events != 101 || report.Absent != 0 {
+			t.Errorf("%s back: %+v", back, report)
+		}
+		// In time all of it goes.
+		clock.Advance(back + 100*24*time.Hour)
+		if err := s.Retain(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if report := verified(t, dataDir); report.Absent != 101 {
+			t.Errorf("%s back, and a hundred days on: %+v", back, report)
+		}
 	}
 }

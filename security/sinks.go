@@ -49,11 +49,13 @@ const (
 type pusher struct {
 	sink     Sink
 	cursor   cursor
-	failures int       // in a row; what is only on its way ends no row
-	late     bool      // and said so
-	saved    int64     // what is stored of the cursor
-	head     int64     // the newest head of the log that was sent
-	savedAt  time.Time // zero before the first time
+	failures int   // in a row; what is only on its way ends no row
+	late     bool  // and said so
+	saved    int64 // what is stored of the cursor
+	head     int64 // the newest head of the log that was sent
+
+	headsAfter time.Time // when to try again after one was refused
+	savedAt    time.Time // zero before the first time
 
 	mu   sync.Mutex // of what SinkLag reads meanwhile
 	sent int64      // the newest event that was handed over
@@ -65,12 +67,15 @@ type pusher struct {
 // last one of its kind got to, so that a new address of the receiver loses
 // nothing. It is called before Push.
 func (s *Service) AddSink(ctx context.Context, sink Sink) error {
-	var seq, head int64
-	err := s.commit(ctx, func(tx *db.Tx) error {
-		_, err := tx.Exec(`INSERT INTO sink_cursors (kind, target_hash, seq, checkpoint_size, updated_at_us)
+	var seq, head, size int64
+	err := s.commit(ctx, func(tx *db.Tx) (err error) {
+		if size, err = audit.SignedSize(tx, s.tree.Verifier()); err != nil {
+			return err
+		}
+		_, err = tx.Exec(`INSERT INTO sink_cursors (kind, target_hash, seq, checkpoint_size, updated_at_us)
 			VALUES ($1, $2, COALESCE((SELECT seq FROM sink_cursors WHERE kind = $1 ORDER BY updated_at_us DESC, target_hash LIMIT 1),
-				(SELECT MAX(seq) FROM audit_events), 0), COALESCE((SELECT MAX(size) FROM audit_checkpoints), 0), $3)
-			ON CONFLICT (kind, target_hash) DO NOTHING`, sink.Kind(), sink.ID(), db.Micros(tx.Now()))
+				$3), $4, $5)
+			ON CONFLICT (kind, target_hash) DO NOTHING`, sink.Kind(), sink.ID(), size, size, db.Micros(tx.Now()))
 		if err != nil {
 			return err
 		}
@@ -79,6 +84,11 @@ func (s *Service) AddSink(ctx context.Context, sink Sink) error {
 	if err != nil {
 		return err
 	}
+	if seq > size {
+		s.log.WarnContext(ctx, "a sink of the log is said to have more events than there are; it gets what comes from now on", "sink", sink.String(), "said", seq, "events", size)
+		seq = size
+	}
+	head = min(head, size)
 	s.pushers = append(s.pushers, &pusher{sink: sink, cursor: cursor{arrived: seq}, saved: seq, sent: seq, head: head})
 	return nil
 }
@@ -159,7 +169,12 @@ func (s *Service) handOn(ctx context.Context, p *pusher) (more bool, err error) 
 	if p.cursor.settle(s.now()) {
 		p.failures = 0
 	}
-	events, next, err := audit.List(s.db.Read(ctx), audit.Filter{After: p.cursor.sent(), OldestFirst: true, Limit: pushBatch})
+	// What stands behind the signed head is not this program's.
+	size, err := audit.SignedSize(s.db.Read(ctx), s.tree.Verifier())
+	if err != nil {
+		return false, err
+	}
+	events, next, err := audit.List(s.db.Read(ctx), audit.Filter{After: p.cursor.sent(), Before: size + 1, OldestFirst: true, Limit: pushBatch})
 	if err != nil {
 		return false, err
 	}
@@ -184,11 +199,6 @@ func (s *Service) handOn(ctx context.Context, p *pusher) (more bool, err error) 
 			return false, err
 		}
 	}
-	if next == 0 {
-		if err := s.handOnHeads(ctx, p); err != nil {
-			return false, err
-		}
-	}
 	if !p.cursor.unsure() {
 		p.failures = 0
 	}
@@ -197,6 +207,13 @@ func (s *Service) handOn(ctx context.Context, p *pusher) (more bool, err error) 
 			return false, err
 		}
 		p.savedAt = now
+	}
+	// Last, and not at once again when they are refused: events do not wait for them.
+	if now := s.now(); next == 0 && !now.Before(p.headsAfter) {
+		if err := s.handOnHeads(ctx, p); err != nil {
+			p.headsAfter = now.Add(lastRetry)
+			return false, err
+		}
 	}
 	return next > 0, nil
 }

@@ -139,17 +139,8 @@ func (s *Service) deleteUser(ctx context.Context, c Caller, nonce secret.Text, i
 		if err != nil {
 			return err
 		}
-		details := audit.Details{"target_user_id": u.ID, "role": u.Role, "erased": erase}
-		if !erase {
-			details["target_email"] = u.Email
-		}
-		if err := record(tx, c, audit.UserDelete, details); err != nil {
+		if err := recordDeletion(tx, c, u, erase); err != nil {
 			return err
-		}
-		if erase {
-			if err := audit.BeginErasure(tx, u.ID, u.Email); err != nil {
-				return err
-			}
 		}
 		if err := endAllOf(tx, c.actor(), id, "user_deleted"); err != nil {
 			return err
@@ -161,4 +152,18 @@ func (s *Service) deleteUser(ctx context.Context, c Caller, nonce secret.Text, i
 		}
 		return user.Delete(tx, id)
 	})
+}
+
+// recordDeletion writes the event of a deletion. With erase it does not name the
+// address.
+func recordDeletion(tx *db.Tx, c Caller, u user.User, erase bool) error {
+	details := audit.Details{"target_user_id": u.ID, "role": u.Role, "erased": erase}
+	if !erase {
+		details["target_email"] = u.Email
+		return record(tx, c, audit.UserDelete, details)
+	}
+	if err := audit.BeginErasure(tx, audit.Event{Actor: c.actor(), Details: details}, u.ID, u.Email); err != nil {
+		return err
+	}
+	return recordUse(tx, c)
 }

@@ -29,11 +29,11 @@ const (
 // due or wanted now, and writes it into the program's own log too.
 func (s *Service) keepCheckpoint(ctx context.Context, wanted bool) error {
 	now := s.now()
-	last, err := audit.LastKept(s.db.Read(ctx))
+	size, err := audit.SignedSize(s.db.Read(ctx), s.tree.Verifier())
 	if err != nil {
 		return err
 	}
-	size, err := audit.Newest(s.db.Read(ctx))
+	last, err := audit.LastKept(s.db.Read(ctx), size)
 	if err != nil || size <= last.Size {
 		return err
 	}

@@ -51,7 +51,9 @@ CREATE TABLE audit_strays (
 	api_key_id       TEXT NULL,
 	request_id       TEXT NULL,
 	details          TEXT NOT NULL,
-	personal_details TEXT NULL
+	personal_details TEXT NULL,
+	actor_seal       BLOB NULL,
+	details_seal     BLOB NULL
 ) STRICT;
 
 -- How many events each hour had. Nothing that is shown counts the events.

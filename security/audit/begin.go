@@ -112,7 +112,7 @@ func nextBase(tx *db.Tx) (base, strays int64, err error) {
 		return signed.Size, 0, nil
 	}
 	const fields = `seq, time_us, event_type, severity, success, user_id, email, ip_address, user_agent,
-		session_id, api_key_id, request_id, details, personal_details`
+		session_id, api_key_id, request_id, details, personal_details, actor_seal, details_seal`
 	if _, err := tx.Exec("INSERT INTO audit_strays (found_at_us, "+fields+") SELECT $1, "+fields+" FROM audit_events WHERE seq > $2",
 		db.Micros(tx.Now()), signed.Size); err != nil {
 		return 0, 0, fmt.Errorf("audit: move strays: %w", err)

@@ -86,6 +86,12 @@ func signedHead(r db.Reader, verifier note.Verifier) (Checkpoint, error) {
 	return c, nil
 }
 
+// SignedSize is how many events the newest head covers, or a BrokenError.
+func SignedSize(r db.Reader, verifier note.Verifier) (int64, error) {
+	c, err := signedHead(r, verifier)
+	return c.Size, err
+}
+
 // Head is the newest signed head, or "" while there is none.
 func Head(r db.Reader) (string, error) {
 	rows, err := r.Query("SELECT checkpoint FROM audit_head WHERE id = 1")
@@ -135,9 +141,9 @@ func KeepHead(tx *db.Tx) (Kept, error) {
 	return Kept{Size: c.Size, Signed: head, MadeAt: tx.Now()}, keep(tx, c.Size, head)
 }
 
-// LastKept is the newest head that is kept, zero when none is.
-func LastKept(r db.Reader) (Kept, error) {
-	kept, err := keptWhere(r, "ORDER BY size DESC LIMIT 1")
+// LastKept is the newest head that is kept of a log of that size, zero when none is.
+func LastKept(r db.Reader, size int64) (Kept, error) {
+	kept, err := keptWhere(r, "WHERE size <= $1 ORDER BY size DESC LIMIT 1", size)
 	if err != nil || len(kept) == 0 {
 		return Kept{}, err
 	}

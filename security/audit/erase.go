@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -17,28 +18,44 @@ type Erasure struct {
 	Email    string // canonical; empty once it is settled
 	DoneSeq  int64  // events up to here are done
 	At       time.Time
+
+	salt seal
 }
 
-// BeginErasure notes that the personal fields of a user are to be erased from all
-// events. The newest deletion of a user is the event that records it: it was just
-// written.
-func BeginErasure(tx *db.Tx, userID, email string) error {
-	var seq int64
-	err := tx.QueryRow("SELECT COALESCE(MAX(seq), 0) FROM audit_events WHERE event_type = $1", string(UserDelete)).Scan(&seq)
-	if err != nil {
-		return fmt.Errorf("audit: begin an erasure: %w", err)
+// BeginErasure records the deletion of a user with the erasure of what is personal in
+// their events, and notes that it is to be done. The event commits to the address by
+// a salt that goes when the erasure is settled: nobody can have the events of another
+// address erased by it, nor find out the address afterwards.
+func BeginErasure(tx *db.Tx, e Event, userID, email string) error {
+	salt := make(seal, saltLength)
+	if err := tx.Random(salt); err != nil {
+		return fmt.Errorf("audit: draw a salt: %w", err)
 	}
-	_, err = tx.Exec("INSERT INTO audit_erasures (event_seq, user_id, email, done_seq, begun_at_us) VALUES ($1, $2, $3, 0, $4)",
-		seq, userID, email, db.Micros(tx.Now()))
+	e.Type, e.Success = UserDelete, true
+	e.Details["target_user_id"], e.Details["erased"], e.Details["address_commitment"] = userID, true, salt.hexCommitment(email)
+	if err := Append(tx, e); err != nil {
+		return err
+	}
+	var seq int64
+	err := tx.QueryRow("SELECT MAX(seq) FROM audit_events WHERE event_type = $1", string(UserDelete)).Scan(&seq)
+	if err == nil {
+		_, err = tx.Exec("INSERT INTO audit_erasures (event_seq, user_id, email, salt, done_seq, begun_at_us) VALUES ($1, $2, $3, $4, 0, $5)",
+			seq, userID, email, []byte(salt), db.Micros(tx.Now()))
+	}
 	if err != nil {
 		return fmt.Errorf("audit: begin an erasure: %w", err)
 	}
 	return nil
 }
 
+func (s seal) hexCommitment(email string) string {
+	hash := s.commitment(0, "email", email)
+	return hex.EncodeToString(hash[:])
+}
+
 // Erasures lists those that are not done.
 func Erasures(r db.Reader) ([]Erasure, error) {
-	rows, err := r.Query("SELECT event_seq, user_id, email, done_seq, begun_at_us FROM audit_erasures ORDER BY event_seq")
+	rows, err := r.Query("SELECT event_seq, user_id, email, salt, done_seq, begun_at_us FROM audit_erasures ORDER BY event_seq")
 	if err != nil {
 		return nil, fmt.Errorf("audit: erasures: %w", err)
 	}
@@ -47,9 +64,11 @@ func Erasures(r db.Reader) ([]Erasure, error) {
 	for rows.Next() {
 		var e Erasure
 		var at int64
-		if err := rows.Scan(&e.EventSeq, &e.UserID, &e.Email, &e.DoneSeq, &at); err != nil {
+		var salt []byte
+		if err := rows.Scan(&e.EventSeq, &e.UserID, &e.Email, &salt, &e.DoneSeq, &at); err != nil {
 			return nil, fmt.Errorf("audit: erasures: %w", err)
 		}
+		e.salt = salt
 		e.At = db.FromMicros(at)
 		pending = append(pending, e)
 	}
@@ -191,7 +210,7 @@ func (e *Erasure) Settle(tx *db.Tx) error {
 	_, err := tx.Exec(`DELETE FROM audit_strays WHERE user_id = $1 OR email = $2 OR LOWER(details) LIKE $3 ESCAPE '\'
 		OR LOWER(COALESCE(personal_details, '')) LIKE $3 ESCAPE '\'`, e.UserID, e.Email, likePattern(inJSON(e.Email)))
 	if err == nil {
-		_, err = tx.Exec("UPDATE audit_erasures SET email = '' WHERE event_seq = $1", e.EventSeq)
+		_, err = tx.Exec("UPDATE audit_erasures SET email = '', salt = NULL WHERE event_seq = $1", e.EventSeq)
 	}
 	if err != nil {
 		return fmt.Errorf("audit: settle an erasure: %w", err)
@@ -220,10 +239,14 @@ func (e *Erasure) Recorded(r db.Reader, verifier note.Verifier) (bool, error) {
 		return false, err
 	}
 	var details struct {
-		Erased bool   `json:"erased"`
-		UserID string `json:"target_user_id"`
+		Erased     bool   `json:"erased"`
+		UserID     string `json:"target_user_id"`
+		Commitment string `json:"address_commitment"`
 	}
 	if err := json.Unmarshal([]byte(event.details), &details); err != nil || !details.Erased || details.UserID != e.UserID {
+		return false, nil
+	}
+	if e.Email != "" && (len(e.salt) != saltLength || e.salt.hexCommitment(e.Email) != details.Commitment) {
 		return false, nil
 	}
 	return proven(r, signed, event)

@@ -134,7 +134,7 @@ func Append(tx *db.Tx, e Event) error {
 	if r.seq, err = nextSeq(tx); err != nil {
 		return err
 	}
-	_, err = tx.Exec(`
+	result, err := tx.Exec(`
 		INSERT INTO audit_events (seq, time_us, event_type, severity, success, user_id, email, ip_address,
 			user_agent, session_id, api_key_id, request_id, details, personal_details, actor_seal, details_seal)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
@@ -142,6 +142,13 @@ func Append(tx *db.Tx, e Event) error {
 		orNull(r.sessionID), orNull(r.keyID), orNull(r.requestID), r.details, orNull(r.personal), r.actorSeal.column(), r.detailsSeal.column())
 	if err != nil {
 		return fmt.Errorf("audit: append %s: %w", e.Type, err)
+	}
+	n, err := result.RowsAffected()
+	if err != nil {
+		return fmt.Errorf("audit: append %s: %w", e.Type, err)
+	}
+	if n != 1 { // a trigger may have swallowed it
+		return broken("an event that was written is not there")
 	}
 	tx.Stage(appended{seq: r.seq, leaf: r.leaf(), hour: hourOf(r.timeUS), kind: r.kind, severity: r.severity, success: r.success})
 	return nil

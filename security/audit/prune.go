@@ -59,21 +59,25 @@ type PrunePlan struct {
 }
 
 // PlanPrune plans to remove the events before an instant, to the hour: those of the
-// hour in which it lies stay a little longer. Where a clock went back, none goes
-// before those that stand in front of it; the hours of a clock that ran ahead of now
-// do not count.
+// hour in which it lies stay a little longer. The last one that goes is old; where a
+// clock was set, none goes before those that stand in front of it. So an event with a
+// time to come, of a clock that ran ahead, goes when one behind it is old.
 func PlanPrune(r db.Reader, before, now time.Time) (PrunePlan, error) {
 	e, err := extentOf(r)
 	if err != nil || e.newest == 0 {
 		return PrunePlan{}, err
 	}
-	var kept int64 // the first that stays
+	var kept, last int64 // the first that stays, and the last that is old
 	err = r.QueryRow("SELECT COALESCE(MIN(first_seq), $1) FROM audit_hours WHERE hour_us >= $2 AND hour_us <= $3",
 		e.newest+1, hourOf(db.Micros(before)), hourOf(db.Micros(now))).Scan(&kept)
+	if err == nil {
+		err = r.QueryRow("SELECT COALESCE(MAX(last_seq), 0) FROM audit_hours WHERE hour_us < $1 AND last_seq < $2",
+			hourOf(db.Micros(before)), kept).Scan(&last)
+	}
 	if err != nil {
 		return PrunePlan{}, fmt.Errorf("audit: plan to prune: %w", err)
 	}
-	p := PrunePlan{From: e.first, To: kept - 1}
+	p := PrunePlan{From: e.first, To: last}
 	p.Events = max(0, p.To-p.From+1)
 	return p, nil
 }
@@ -105,7 +109,7 @@ func (p PrunePlan) Check(r db.Reader, verifier note.Verifier, before, now time.T
 			if e.seq != tree.Size()+1 {
 				return &Finding{Seq: tree.Size() + 1, Why: "it is missing"}
 			}
-			if e.timeUS >= db.Micros(before) && e.timeUS <= db.Micros(now) {
+			if e.timeUS >= db.Micros(before) && (e.timeUS <= db.Micros(now) || e.seq == p.To) {
 				return &Finding{Seq: e.seq, Why: "it is to be removed before its time"}
 			}
 			tree.Append(e.leaf())

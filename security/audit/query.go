@@ -49,6 +49,9 @@ type Filter struct {
 	Limit    int
 
 	OldestFirst bool
+	// Own says that UserID is who asks, and reaches no others: then nothing that the
+	// search does depends on the events of others.
+	Own bool
 }
 
 // maxText bounds what is searched for, in bytes: LIKE takes time in proportion

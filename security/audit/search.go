@@ -111,6 +111,14 @@ func (f Filter) window(r db.Reader) (window, error) {
 		}
 		w.to = min(w.to, last.Int64+1)
 	}
+	e, err := extentOf(r)
+	if err != nil {
+		return window{}, err
+	}
+	w.from = max(w.from, e.first)
+	if w.to != math.MaxInt64 {
+		w.to = min(w.to, e.newest+1)
+	}
 	return w, nil
 }
 
@@ -142,6 +150,9 @@ type scan struct {
 // ends the window there. left reports whether there is more behind it.
 func (f Filter) scan(r db.Reader, w window, budget int) (s scan, left bool, err error) {
 	named := f.drivers()
+	if f.Own {
+		named = named[:1] // user_id, which is the first
+	}
 	s = scan{window: w, oldestFirst: f.OldestFirst}
 	if len(named) == 1 {
 		s.by = named[0]

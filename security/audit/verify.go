@@ -53,10 +53,14 @@ func Verify(r db.Reader, verifier note.Verifier, witnesses ...Witness) (Report, 
 		witnesses = append(witnesses, Witness{Name: fmt.Sprintf("the kept checkpoint of %d events", k.Size), Signed: k.Signed, kept: k.Size})
 	}
 	v := newVerification(r, verifier)
+	v.hours = hours{}
 	if err := v.begin(witnesses); err != nil {
 		return v.report, err
 	}
-	return v.report, v.through()
+	if err := v.through(); err != nil {
+		return v.report, err
+	}
+	return v.report, v.hours.compare(r, v.prunedTo)
 }
 
 // VerifyEnd checks the head and the newest events, those of one tile: what can be
@@ -96,6 +100,7 @@ type verification struct {
 	prunedTo int64
 	edge     *merkle.Edge // built anew from the leaves
 	erasures map[int64]*erasureEvent
+	hours    hours // nil: not looked at
 }
 
 func newVerification(r db.Reader, verifier note.Verifier) *verification {
@@ -128,6 +133,9 @@ func (v *verification) begin(witnesses []Witness) error {
 	extent, err := extentOf(v.r)
 	if err != nil {
 		return err
+	}
+	if begun, err := v.begun(head); err != nil || !begun {
+		return cmp.Or(err, ErrNotBegun)
 	}
 	var unsigned error
 	if v.report.Head, unsigned = openCheckpoint(head, v.verifier); unsigned == nil {
@@ -169,6 +177,20 @@ func (v *verification) begin(witnesses []Witness) error {
 	v.prunedTo = pruned.To
 	v.report.Strays, err = countStrays(v.r)
 	return err
+}
+
+// ErrNotBegun says that the log has no head yet, nor anything that one was made for.
+var ErrNotBegun = errors.New("the log has not begun: it has no signed head, no stored hashes and no checkpoint. Start the server once")
+
+func (v *verification) begun(head string) (begun bool, err error) {
+	if head != "" {
+		return true, nil
+	}
+	err = v.r.QueryRow("SELECT EXISTS (SELECT 1 FROM audit_tiles) OR EXISTS (SELECT 1 FROM audit_checkpoints)").Scan(&begun)
+	if err != nil {
+		return false, fmt.Errorf("audit: verify: %w", err)
+	}
+	return begun, nil
 }
 
 // lastHead is the size of the newest head to compare with.
@@ -243,6 +265,7 @@ func (v *verification) event(seq int64, r *row, leaf merkle.Hash) error {
 		v.note(seq, "what hides its personal fields has another form than this program gives it")
 	default:
 		v.report.Events++
+		v.hours.add(r)
 		return v.erased(r)
 	}
 	return nil

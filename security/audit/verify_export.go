@@ -127,6 +127,10 @@ func (v *exportVerification) erasure(r *row) {
 	if r.actorSeal.erased() || r.detailsSeal.erased() {
 		v.report.Erased++
 	}
+	if r.actorSeal.erased() && r.actorErasedBy <= r.seq || r.detailsSeal.erased() && r.detailsErasedBy <= r.seq {
+		v.note(r.seq, "its personal fields were blanked, and no later event records it")
+		return
+	}
 	if r.actorSeal.erased() {
 		e := v.erasedBy(r.actorErasedBy)
 		e.acted = append(e.acted, r.seq)

@@ -6,6 +6,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net/url"
+	"strings"
 
 	"patronus.internal/dashboard/security/db"
 	"patronus.internal/dashboard/security/secerr"
@@ -85,4 +87,16 @@ func Delete(tx *db.Tx, userID, id string) (name string, err error) {
 		return "", fmt.Errorf("savedview: delete: %w", err)
 	}
 	return name, nil
+}
+
+// DeleteAbout deletes the views of anybody that are about an address, by name or by
+// filter.
+func DeleteAbout(tx *db.Tx, email string) error {
+	pattern := "%" + strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(email) + "%"
+	encoded := "%" + strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(strings.ToLower(url.QueryEscape(email))) + "%"
+	_, err := tx.Exec(`DELETE FROM saved_views WHERE LOWER(name) LIKE $1 ESCAPE '\' OR LOWER(query) LIKE $2 ESCAPE '\'`, pattern, encoded)
+	if err != nil {
+		return fmt.Errorf("saved views: delete: %w", err)
+	}
+	return nil
 }
