@@ -36,6 +36,26 @@ func (s *Server) apiListUsers(c echo.Context) error {
 	return answerList(c, users, encodeIDCursor(next), showUser)
 }
 
+// apiInviteUser adds one: POST /users. The link to the first password is in the
+// answer where it is not in a mail.
+func (s *Server) apiInviteUser(c echo.Context) error {
+	var body struct {
+		Email string `json:"email"`
+		Role  string `json:"role"`
+	}
+	if err := decodeJSON(c, &body); err != nil {
+		return err
+	}
+	u, link, err := s.service.InviteUser(c.Request().Context(), caller(c), body.Email, body.Role)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusCreated, struct {
+		userJSON
+		InvitationURL string `json:"invitation_url,omitempty"`
+	}{showUser(u), link.Reveal()})
+}
+
 // apiGetUser shows one: GET /users/{id}.
 func (s *Server) apiGetUser(c echo.Context) error {
 	u, err := s.service.User(c.Request().Context(), c.Param("id"))

@@ -173,6 +173,7 @@ var examples = map[string]example{
 	"DELETE /api/v1/admin/blocked-ips/:id": {status: 204, events: []audit.Type{audit.IPUnblock}, call: func(s *stage) call {
 		return call{id: blocked(s)}
 	}},
+	"POST /api/v1/users":    {status: 201, events: []audit.Type{audit.UserCreate}, call: ask(call{json: fields{"email": "new@example.org", "role": "viewer"}})},
 	"GET /api/v1/users/:id": {call: func(s *stage) call { return call{id: s.uma.ID} }},
 	"PATCH /api/v1/users/:id": {events: []audit.Type{audit.UserUpdate, audit.SessionEnd, audit.SessionEnd}, call: func(s *stage) call {
 		return call{id: s.uma.ID, json: fields{"role": "viewer"}, nonce: s.nonce("users.role")}

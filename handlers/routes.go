@@ -88,6 +88,7 @@ func (s *Server) api() []route {
 		{get, "/api/v1/admin/blocked-ips", permitted, rbac.IPBlocksRead, limitAuthenticated, false, s.apiListBlocks},
 		{del, "/api/v1/admin/blocked-ips/:id", permitted, rbac.IPBlocksWrite, limitAuthenticated, false, s.apiUnblockIP},
 		{get, "/api/v1/users", permitted, rbac.UsersRead, limitAuthenticated, false, s.apiListUsers},
+		{post, "/api/v1/users", permitted, rbac.UsersWrite, limitAuthenticated, false, s.apiInviteUser},
 		{get, "/api/v1/users/:id", permitted, rbac.UsersRead, limitAuthenticated, false, s.apiGetUser},
 		{patch, "/api/v1/users/:id", permitted, rbac.UsersWrite, limitAuthenticated, false, s.apiPatchUser},
 		{del, "/api/v1/users/:id", permitted, rbac.UsersWrite, limitAuthenticated, false, s.apiDeleteUser},

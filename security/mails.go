@@ -186,6 +186,17 @@ func (s *Service) compose(tx *db.Tx, m outbox.Message) (letter, error) {
 	notYou := "\n\nIf it was not you: change your password, which signs everybody else out, and\ntell your admin.\n\n" + s.publicURL.JoinPath("account").String()
 	var lines string
 	switch m.Kind {
+	case outbox.Invitation:
+		if !u.PasswordHash.Empty() {
+			return letter{}, secerr.New(secerr.NotFound, "The user has a password already.")
+		}
+		if token, err = user.IssueLink(tx, s.rand, u.ID, user.Invite, invitationLifetime); err != nil {
+			return letter{}, err
+		}
+		text.Subject = "Your account at " + host
+		lines = "An admin made an account for you at " + host + ".\nOpen this link to set your password; it is good once, for 24 hours:\n\n" +
+			s.link("/reset-password", token) +
+			"\n\nIf you do not expect this, do nothing: without a password nobody can sign in."
 	case outbox.PasswordReset:
 		if token, err = user.IssueLink(tx, s.rand, u.ID, user.Reset, ResetLifetime); err != nil {
 			return letter{}, err

@@ -166,6 +166,10 @@ func TestWhatCannotBeRecordedDoesNotHappen(t *testing.T) {
 			_, _, err := e.service.AddUser(ctx, "new@example.org", "user", secret.Text{})
 			return err
 		},
+		"invite a user": func() error {
+			_, _, err := e.service.InviteUser(ctx, e.caller, "new@example.org", "user")
+			return err
+		},
 		"set a password": func() error {
 			return e.service.SetPasswordByLink(ctx, security.Request{}, secret.NewText(token), secret.NewText(pw))
 		},

@@ -2,12 +2,10 @@ package security
 
 import (
 	"context"
-	"slices"
 
 	"patronus.internal/dashboard/security/audit"
 	"patronus.internal/dashboard/security/db"
 	"patronus.internal/dashboard/security/rbac"
-	"patronus.internal/dashboard/security/secerr"
 	"patronus.internal/dashboard/security/secret"
 	"patronus.internal/dashboard/security/stepup"
 	"patronus.internal/dashboard/security/user"
@@ -32,9 +30,8 @@ func (s *Service) UpdateUser(ctx context.Context, c Caller, nonce secret.Text, i
 		if role, err = rbac.ParseRole(*p.Role); err != nil {
 			return user.User{}, err
 		}
-		if slices.Index(rbac.Roles, role) < slices.Index(rbac.Roles, rbac.Role(c.User.Role)) {
-			return user.User{}, s.deny(ctx, c, secerr.New(secerr.Forbidden, "You cannot give a role above your own."),
-				audit.Details{"target_user_id": id, "role": role})
+		if err := s.checkRoleGiven(ctx, c, role, audit.Details{"target_user_id": id}); err != nil {
+			return user.User{}, err
 		}
 	}
 	var changed user.User

@@ -2,11 +2,15 @@ package security
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"patronus.internal/dashboard/security/audit"
 	"patronus.internal/dashboard/security/db"
+	"patronus.internal/dashboard/security/outbox"
 	"patronus.internal/dashboard/security/rbac"
+	"patronus.internal/dashboard/security/secerr"
 	"patronus.internal/dashboard/security/secret"
 	"patronus.internal/dashboard/security/user"
 )
@@ -80,14 +84,66 @@ func (s *Service) AddUser(ctx context.Context, email, role string, pw secret.Tex
 	return u, link, err
 }
 
+// InviteUser adds a user who sets their first password by a one-time link: it is
+// sent to them, or returned where no mail is sent, for the caller to hand over.
+// It returns secerr.ValidationFailed for an address or a role that is refused,
+// secerr.Forbidden for a role above the caller's own, and secerr.Conflict for an
+// address that is taken.
+func (s *Service) InviteUser(ctx context.Context, c Caller, email, role string) (u user.User, link secret.Text, err error) {
+	email, emailErr := user.CanonicalEmail(email)
+	parsed, roleErr := rbac.ParseRole(role)
+	if fields := slices.Concat(secerr.FieldsOf(emailErr), secerr.FieldsOf(roleErr)); len(fields) > 0 {
+		return user.User{}, secret.Text{}, secerr.InvalidFields(fields...)
+	}
+	if err := s.checkRoleGiven(ctx, c, parsed, audit.Details{"target_email": email}); err != nil {
+		return user.User{}, secret.Text{}, err
+	}
+	err = s.change(ctx, c, func(tx *db.Tx) error {
+		if u, err = user.Create(tx, email, string(parsed), secret.Text{}); err != nil {
+			return err
+		}
+		if s.mailer == nil {
+			token, err := user.IssueLink(tx, s.rand, u.ID, user.Invite, invitationLifetime)
+			if err != nil {
+				return err
+			}
+			link = secret.NewText(s.link("/reset-password", token))
+		} else if err := s.post(tx, outbox.Invitation, email, nil, noticeLifetime); err != nil {
+			return err
+		}
+		details := createdDetails(u)
+		details["mail"] = s.mailer != nil
+		return record(tx, c, audit.UserCreate, details)
+	})
+	if err != nil {
+		return user.User{}, secret.Text{}, err
+	}
+	s.deliverSoon()
+	return u, link, nil
+}
+
+// checkRoleGiven refuses, and records, that somebody gives a role above their
+// own.
+func (s *Service) checkRoleGiven(ctx context.Context, c Caller, role rbac.Role, details audit.Details) error {
+	if slices.Index(rbac.Roles, role) >= slices.Index(rbac.Roles, rbac.Role(c.User.Role)) {
+		return nil
+	}
+	details["role"] = role
+	return s.deny(ctx, c, secerr.New(secerr.Forbidden, "You cannot give a role above your own."), details)
+}
+
 // createUser inserts a user and records it.
 func (s *Service) createUser(tx *db.Tx, actor audit.Actor, email string, role rbac.Role, hash secret.Text, details audit.Details) (user.User, error) {
 	u, err := user.Create(tx, email, string(role), hash)
 	if err != nil {
 		return user.User{}, err
 	}
-	details["target_user_id"], details["target_email"], details["role"] = u.ID, u.Email, u.Role
+	maps.Copy(details, createdDetails(u))
 	return u, audit.Append(tx, audit.Event{Type: audit.UserCreate, Success: true, Actor: actor, Details: details})
+}
+
+func createdDetails(u user.User) audit.Details {
+	return audit.Details{"target_user_id": u.ID, "target_email": u.Email, "role": u.Role}
 }
 
 // newAccount checks the address and the password of an account that is to be,

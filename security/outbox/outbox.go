@@ -17,6 +17,7 @@ type Kind string
 
 // What is written to people.
 const (
+	Invitation      Kind = "invitation"
 	PasswordReset   Kind = "password_reset"
 	PasswordChanged Kind = "password_changed"
 	FactorsRemoved  Kind = "factors_removed"
