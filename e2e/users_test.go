@@ -76,6 +76,68 @@ func TestAdminHelps(t *testing.T) {
 	})
 }
 
+// TestAdminAddsUsers on the page: the link stands there once, or goes by mail.
+func TestAdminAddsUsers(t *testing.T) {
+	eitherWay(t, func(t *testing.T, scripts bool) {
+		s := startServer(t, t.TempDir())
+		admin := newAdmin(t, s, scripts)
+		grace := &person{visitor: newVisitor(t, s, scripts), email: userEmail, password: userPassword}
+		s.keepsSecret("password of the user", grace.password)
+
+		admin.clicks("/users")
+		admin.sees("You get a link for them")
+		admin.addsUser("grace@192.0.2.1", "viewer", 422)
+		admin.sees("Write an e-mail address")
+		admin.inspect("user-add-refused")
+		admin.addsUser(adminEmail, "viewer", 409)
+		admin.sees("There is a user with this e-mail address already")
+		admin.addsUser(grace.email, "viewer", 201)
+		admin.inspect("user-added")
+		link := admin.text("#one-time-link")
+		_, token, _ := strings.Cut(link, s.url+"/reset-password?token=")
+		s.keepsSecret("token of the invitation", token)
+		admin.follow(`main a[href^="/users/"]`, 200)
+		admin.sees(grace.email)
+		admin.seesNot(token)
+
+		grace.visit(link, 200)
+		grace.setsPassword("/reset-password")
+		grace.at("/login")
+		grace.typesPassword()
+		grace.at("/")
+		grace.visit("/users", 403)
+	})
+}
+
+// TestAdminAddsUsersByMail shows no link.
+func TestAdminAddsUsersByMail(t *testing.T) {
+	post := openPost(t)
+	s := startServer(t, t.TempDir(), post.flags()...)
+	admin := newAdmin(t, s, true)
+	admin.clicks("/users")
+	admin.sees("They get a link by mail")
+	admin.addsUser(userEmail, "user", 200)
+	admin.sees("on its way to them")
+	admin.inspect("user-added-by-mail")
+	link := resetLink.FindString(post.next(userEmail, "Your account at localhost").text)
+	_, token, _ := strings.Cut(link, "token=")
+	s.keepsSecret("token of the invitation", token)
+	admin.seesNot(token)
+	grace := &person{visitor: newVisitor(t, s, true), email: userEmail, password: userPassword}
+	grace.visit(link, 200)
+	grace.setsPassword("/reset-password")
+	grace.at("/login")
+}
+
+// addsUser fills in the form below the list.
+func (p *person) addsUser(email, role string, status int64) {
+	p.t.Helper()
+	const form = `form[method=post][action="/users"]`
+	p.fillIn(form+" [name=email]", email)
+	p.choose("role", role)
+	p.follow(form+" button", status)
+}
+
 // asksWithoutMail is told whom to ask.
 func (p *person) asksWithoutMail() {
 	p.t.Helper()
@@ -126,7 +188,7 @@ func (p *person) makesResetLink(s *server, id string) string {
 	p.refuses("code")
 	p.inspect("confirm-refused-code")
 	p.confirms(s, path)
-	link := p.text("#reset-link")
+	link := p.text("#one-time-link")
 	_, token, _ := strings.Cut(link, s.url+"/reset-password?token=")
 	s.keepsSecret("token of the reset link", token)
 	p.inspect("reset-link")

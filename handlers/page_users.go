@@ -2,9 +2,11 @@ package handlers
 
 import (
 	"net/http"
+	"net/url"
 
 	"github.com/labstack/echo/v4"
 
+	"patronus.internal/dashboard/security"
 	"patronus.internal/dashboard/security/rbac"
 	"patronus.internal/dashboard/security/secret"
 	"patronus.internal/dashboard/security/stepup"
@@ -24,7 +26,7 @@ func (s *Server) pageUsers(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	props := views.UsersProps{Page: s.page(c, "Users", views.MenuUsers), Email: values.Get("email"), CanRevoke: s.mayRevoke(c), CanWrite: s.mayWriteUsers(c)}
+	props := views.UsersProps{Page: s.page(c, "Users", views.MenuUsers), Email: values.Get("email"), Form: views.UserForm{Role: string(rbac.User)}}
 	switch values.Get("done") {
 	case "deleted":
 		props.Notice = "The user is deleted."
@@ -33,12 +35,18 @@ func (s *Server) pageUsers(c echo.Context) error {
 	case "signed-out":
 		props.Notice = "Everybody else has to sign in again. The audit log tells how many sessions ended."
 	}
+	return s.renderUsers(c, http.StatusOK, props, values)
+}
+
+// renderUsers fills in the list and the choices of the form.
+func (s *Server) renderUsers(c echo.Context, status int, props views.UsersProps, values url.Values) error {
+	props.CanRevoke, props.CanWrite, props.SendsMail = s.mayRevoke(c), s.mayWriteUsers(c), s.service.SendsMail()
+	props.Form.Roles = rolesFor(caller(c))
 	after, err := decodeIDCursor(values.Get("cursor"))
 	if err != nil {
 		return err
 	}
 	users, next, err := s.service.Users(c.Request().Context(), values.Get("email"), after, usersPerPage)
-	status := http.StatusOK
 	if err != nil {
 		if status, err = s.formProblem(c, &props.Page, err); err != nil {
 			return err
@@ -51,6 +59,48 @@ func (s *Server) pageUsers(c echo.Context) error {
 		props.NextURL = pageURL("/users", values, "cursor", encodeIDCursor(next))
 	}
 	return s.render(c, status, views.Users(props))
+}
+
+// rolesFor are the roles that somebody may give.
+func rolesFor(who security.Caller) []string {
+	var roles []string
+	for _, role := range rbac.UpTo(rbac.Role(who.User.Role)) {
+		roles = append(roles, string(role))
+	}
+	return roles
+}
+
+// submitAddUser adds a user, and shows the link to the first password, this
+// once, where it is not in a mail.
+func (s *Server) submitAddUser(c echo.Context) error {
+	form, err := parseForm(c)
+	if err != nil {
+		return err
+	}
+	u, link, err := s.service.InviteUser(c.Request().Context(), caller(c), form.One("email"), form.One("role"))
+	switch {
+	case err != nil:
+		return s.renderAddRefused(c, form, err)
+	case link.Empty():
+		return c.Redirect(http.StatusSeeOther, "/users/"+u.ID+"?done=invited")
+	}
+	return s.render(c, http.StatusCreated, views.OneTimeLink(views.OneTimeLinkProps{Page: s.page(c, "User added", views.MenuUsers),
+		Link: link, About: u.Email + " sets their password by this link. Hand it over in a way that nobody else reads.", Lifetime: "24 hours", Back: "/users/" + u.ID}))
+}
+
+// renderAddRefused shows the form again with what was typed.
+func (s *Server) renderAddRefused(c echo.Context, form formValues, refused error) error {
+	props := views.UsersProps{Page: s.page(c, "Users", views.MenuUsers), Form: views.UserForm{Email: form.One("email"), Role: form.One("role")}}
+	status, err := s.formProblem(c, &props.Page, refused)
+	if err != nil {
+		return err
+	}
+	for i, refused := range props.Summary {
+		if refused.Field == "email" {
+			props.Summary[i].Field = views.AddEmailID
+		}
+	}
+	return s.renderUsers(c, status, props, nil)
 }
 
 func userRow(u user.User) views.UserRow {
@@ -73,6 +123,8 @@ func (s *Server) pageUser(c echo.Context) error {
 	}
 	page := s.page(c, u.Email, views.MenuUsers)
 	switch c.QueryParam("done") {
+	case "invited":
+		page.Notice = "The user is added. A link to set their password is on its way to them."
 	case "signed-out":
 		page.Notice = "They are signed out everywhere."
 	case "unlocked":
@@ -158,7 +210,7 @@ func (s *Server) makeResetLink() confirmation {
 			if err != nil {
 				return err
 			}
-			return s.render(c, http.StatusOK, views.ResetLink(views.ResetLinkProps{Page: s.page(c, "Reset link", views.MenuUsers), Link: link, Back: "/users/" + c.Param("id")}))
+			return s.render(c, http.StatusOK, views.OneTimeLink(views.OneTimeLinkProps{Page: s.page(c, "Reset link", views.MenuUsers), Link: link, Lifetime: "30 minutes", Back: "/users/" + c.Param("id")}))
 		}}
 }
 

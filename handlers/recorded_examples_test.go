@@ -246,6 +246,7 @@ var examples = map[string]example{
 	"POST /ip-blocks":                      {status: 303, events: []audit.Type{audit.IPBlock}, call: ask(call{form: fields{"ip": "203.0.113.7", "duration": "1h"}})},
 	"POST /ip-blocks/forget":               {status: 303, events: []audit.Type{audit.IPUnblock}, call: ask(call{form: fields{"about": "203.0.113.7"}})},
 	"POST /ip-blocks/:id/remove":           {status: 303, events: []audit.Type{audit.IPUnblock}, call: func(s *stage) call { return call{id: blocked(s), form: fields{}} }},
+	"POST /users":                          {status: 201, events: []audit.Type{audit.UserCreate}, call: ask(call{form: fields{"email": "new@example.org", "role": "viewer"}})},
 	"GET /users/:id":                       {call: func(s *stage) call { return call{id: s.uma.ID} }},
 	"POST /users/:id/unlock":               {status: 303, events: []audit.Type{audit.AccountUnlock}, call: func(s *stage) call { return call{id: s.uma.ID, form: fields{}} }},
 	"POST /users/everyone/sign-out":        {status: 303, events: []audit.Type{audit.MFAVerify, audit.TokenRevoke}, call: confirm(nobody)},

@@ -156,6 +156,7 @@ func (s *Server) pages() []route {
 		{post, "/ip-blocks/forget", permitted, rbac.IPBlocksWrite, limitAuthenticated, false, s.submitForgetAddress},
 		{post, "/ip-blocks/:id/remove", permitted, rbac.IPBlocksWrite, limitAuthenticated, false, s.submitUnblockIP},
 		{get, "/users", permitted, rbac.UsersRead, limitAuthenticated, false, s.pageUsers},
+		{post, "/users", permitted, rbac.UsersWrite, limitAuthenticated, false, s.submitAddUser},
 		{get, "/users/:id", permitted, rbac.UsersRead, limitAuthenticated, false, s.pageUser},
 		{post, "/users/:id/unlock", permitted, rbac.UsersWrite, limitAuthenticated, false, s.submitUnlock},
 		{get, "/users/everyone/sign-out", permitted, rbac.SessionsWrite, limitAuthenticated, false, s.ask(s.signOutEveryone())},

@@ -125,7 +125,7 @@ func (s *Service) InviteUser(ctx context.Context, c Caller, email, role string) 
 // checkRoleGiven refuses, and records, that somebody gives a role above their
 // own.
 func (s *Service) checkRoleGiven(ctx context.Context, c Caller, role rbac.Role, details audit.Details) error {
-	if slices.Index(rbac.Roles, role) >= slices.Index(rbac.Roles, rbac.Role(c.User.Role)) {
+	if slices.Contains(rbac.UpTo(rbac.Role(c.User.Role)), role) {
 		return nil
 	}
 	details["role"] = role

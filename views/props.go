@@ -137,11 +137,13 @@ type ConfirmProps struct {
 	CodeNeeded bool     // a second factor is enrolled
 }
 
-// ResetLinkProps shows a link to a new password, the only time that it can be.
-type ResetLinkProps struct {
+// OneTimeLinkProps shows a link to a password, the only time that it can be.
+type OneTimeLinkProps struct {
 	Page
-	Link secret.Text
-	Back string
+	Link     secret.Text
+	About    string // whom it is for; empty when the page says so already
+	Lifetime string // in words, behind "for"
+	Back     string
 }
 
 // DeviceRow is a browser or program that signed in as the person.

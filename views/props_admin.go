@@ -13,7 +13,19 @@ type UsersProps struct {
 	Users     []UserRow // oldest first
 	NextURL   string    // empty on the last page
 	CanRevoke bool      // may sign others out
-	CanWrite  bool      // may change others
+	CanWrite  bool      // may add and change others
+	Form      UserForm
+	SendsMail bool // links go out by mail
+}
+
+// AddEmailID is the field of the address in UserForm: the list has one of the
+// same name, to find somebody.
+const AddEmailID = "new-email"
+
+// UserForm is the form that adds a user, with what was typed before.
+type UserForm struct {
+	Email, Role string
+	Roles       []string // to choose from
 }
 
 // UserProps is one user.

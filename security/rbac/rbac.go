@@ -23,6 +23,15 @@ const (
 // Roles lists them from the most to the least powerful.
 var Roles = []Role{Admin, Operator, Viewer, User}
 
+// UpTo lists the roles that are not above one, from the most to the least
+// powerful; none for what is no role.
+func UpTo(role Role) []Role {
+	if i := slices.Index(Roles, role); i >= 0 {
+		return Roles[i:]
+	}
+	return nil
+}
+
 // ParseRole refuses a role that does not exist, naming the field "role".
 func ParseRole(s string) (Role, error) {
 	if slices.Contains(Roles, Role(s)) {

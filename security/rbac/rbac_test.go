@@ -1,6 +1,7 @@
 package rbac
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -34,6 +35,14 @@ func TestMatrix(t *testing.T) {
 			if got := Of(role, line.permission); got != want {
 				t.Errorf("%s reaches %d with %s, want %d", role, got, line.permission, want)
 			}
+		}
+	}
+}
+
+func TestUpTo(t *testing.T) {
+	for role, want := range map[Role][]Role{Admin: {Admin, Operator, Viewer, User}, Operator: {Operator, Viewer, User}, User: {User}, "emperor": nil, "": nil} {
+		if got := UpTo(role); !slices.Equal(got, want) {
+			t.Errorf("up to %q: %v", role, got)
 		}
 	}
 }
