@@ -106,7 +106,64 @@ func TestAdminAddsUsers(t *testing.T) {
 		grace.typesPassword()
 		grace.at("/")
 		grace.visit("/users", 403)
+
+		admin.changesRole(s, grace)
+		admin.shutsOut(grace)
 	})
+}
+
+// changesRole makes a user an operator, and cannot step down alone.
+func (p *person) changesRole(s *server, of *person) {
+	p.t.Helper()
+	id := p.path()
+	p.asksFor(id + "/role")
+	p.sees(of.email)
+	p.inspect("user-role")
+	p.proves(id+"/role", p.password, p.spends(), 422)
+	p.sees("This is the role that they have.")
+	p.refuses("role")
+	p.inspect("user-role-refused")
+	p.choose("role", "operator")
+	p.confirms(s, id+"/role")
+	p.at(id)
+	p.sees("Their role is changed")
+	p.inspect("user-role-changed")
+	of.isSignedOut()
+	of.typesPassword()
+	of.clicks("/users")
+	of.seesNot("Add a user")
+
+	p.visit("/users", 200)
+	p.fill("email", p.email)
+	p.submit("/users", 200)
+	p.follow("main tbody a", 200)
+	own := p.path()
+	p.asksFor(own + "/role")
+	p.choose("role", "viewer")
+	p.proves(own+"/role", p.password, p.spends(), 409)
+	p.sees("This is the last admin who can sign in.")
+	p.visit(id, 200)
+}
+
+// shutsOut disables a user and enables them again.
+func (p *person) shutsOut(of *person) {
+	p.t.Helper()
+	id := p.path()
+	p.asksFor(id + "/disable")
+	p.inspect("user-disable")
+	p.submit(id+"/disable", 200)
+	p.at(id)
+	p.sees("They are shut out")
+	p.inspect("user-disabled")
+	of.isSignedOut()
+	of.fill("email", of.email)
+	of.fill("password", of.password)
+	of.submit("/login", 401)
+	p.submit(id+"/enable", 200)
+	p.sees("They may sign in again.")
+	of.visit("/login", 200)
+	of.typesPassword()
+	of.at("/")
 }
 
 // TestAdminAddsUsersByMail shows no link.

@@ -12,13 +12,20 @@ import (
 	"patronus.internal/dashboard/views"
 )
 
-// confirmation is a critical operation of the pages: one page says what it does
-// and asks for the password and a code, and its form does it.
+// confirmation is an operation of the pages with consequences: one page says
+// what they are and, where it is a critical one, asks for the password and a
+// code, and its form does it.
 type confirmation struct {
-	action              stepup.Action
+	action              stepup.Action // empty: no proof is asked for
 	title, menu, button string
 	// about says in sentences what will happen, and where to go instead.
 	about func(c echo.Context) (text []string, back string, err error)
+	// roles are the choices of a field for a role, and the one that is chosen;
+	// nil where there is no such field.
+	roles func(c echo.Context) (roles []string, chosen string, err error)
+	// check refuses what the form says before the proof in it is spent; nil where
+	// it says nothing more.
+	check func(c echo.Context, form formValues) error
 	// do carries it out with the nonce and answers.
 	do func(c echo.Context, nonce secret.Text) error
 }
@@ -35,9 +42,15 @@ func (s *Server) renderConfirm(c echo.Context, status int, page views.Page, what
 	if err != nil {
 		return err
 	}
-	return s.render(c, status, views.Confirm(views.ConfirmProps{Page: page, Text: text, Back: back, Button: what.button,
+	props := views.ConfirmProps{Page: page, Text: text, Back: back, Button: what.button,
 		// Escaped: a "/" in a part of it must not lead the form elsewhere.
-		Path: c.Request().URL.EscapedPath(), CodeNeeded: caller(c).User.MFAEnabled}))
+		Path: c.Request().URL.EscapedPath(), ProofNeeded: what.action != "", CodeNeeded: caller(c).User.MFAEnabled}
+	if what.roles != nil {
+		if props.Roles, props.Role, err = what.roles(c); err != nil {
+			return err
+		}
+	}
+	return s.render(c, status, views.Confirm(props))
 }
 
 // confirmed checks the proof, hands the browser the cookie of its renewed
@@ -48,6 +61,14 @@ func (s *Server) confirmed(what confirmation) echo.HandlerFunc {
 		if err != nil {
 			return err
 		}
+		if what.check != nil {
+			if err := what.check(c, form); err != nil {
+				return s.renderUnconfirmed(c, what, err)
+			}
+		}
+		if what.action == "" {
+			return what.do(c, secret.Text{})
+		}
 		done, err := s.service.Confirm(c.Request().Context(), caller(c), what.action,
 			security.Proof{Password: secret.NewText(form.One("password")), Code: form.One("code")})
 		if secerr.Is(err, secerr.TokenRevoked) {
@@ -57,15 +78,7 @@ func (s *Server) confirmed(what confirmation) echo.HandlerFunc {
 			return c.Redirect(http.StatusSeeOther, "/login?done=wrong-proofs")
 		}
 		if err != nil {
-			page := s.page(c, what.title, what.menu)
-			if secerr.Is(err, secerr.InvalidCredentials) {
-				page.Summary = append(page.Summary, views.FieldError{Field: "password", Label: fieldLabels["password"], Detail: "Type the password that you sign in with."})
-			}
-			status, err := s.formProblem(c, &page, err)
-			if err != nil {
-				return err
-			}
-			return s.renderConfirm(c, status, page, what)
+			return s.renderUnconfirmed(c, what, err)
 		}
 		if err := s.setCookie(c, done.Cookie); err != nil {
 			return err
@@ -73,6 +86,19 @@ func (s *Server) confirmed(what confirmation) echo.HandlerFunc {
 		c.Set(callerKey, done.Caller)
 		return what.do(c, done.Nonce)
 	}
+}
+
+// renderUnconfirmed shows the page of a confirmation again after a refusal.
+func (s *Server) renderUnconfirmed(c echo.Context, what confirmation, refused error) error {
+	page := s.page(c, what.title, what.menu)
+	if secerr.Is(refused, secerr.InvalidCredentials) {
+		page.Summary = append(page.Summary, views.FieldError{Field: "password", Label: fieldLabels["password"], Detail: "Type the password that you sign in with."})
+	}
+	status, err := s.formProblem(c, &page, refused)
+	if err != nil {
+		return err
+	}
+	return s.renderConfirm(c, status, page, what)
 }
 
 // always is the about of an operation that needs no look at anything.

@@ -125,6 +125,12 @@ func (s *Server) pageUser(c echo.Context) error {
 	switch c.QueryParam("done") {
 	case "invited":
 		page.Notice = "The user is added. A link to set their password is on its way to them."
+	case "role":
+		page.Notice = "Their role is changed, and they are signed out everywhere."
+	case "disabled":
+		page.Notice = "They are shut out: sessions, tokens and keys stopped working."
+	case "enabled":
+		page.Notice = "They may sign in again."
 	case "signed-out":
 		page.Notice = "They are signed out everywhere."
 	case "unlocked":

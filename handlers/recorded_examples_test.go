@@ -257,8 +257,21 @@ var examples = map[string]example{
 	"POST /users/:id/reenroll":             {status: 303, events: []audit.Type{audit.MFAVerify, audit.UserUpdate, audit.SessionEnd, audit.SessionEnd}, call: confirm(umaID)},
 	"GET /users/:id/reset-link":            {call: func(s *stage) call { return call{id: s.uma.ID} }},
 	"POST /users/:id/reset-link":           {events: []audit.Type{audit.MFAVerify, audit.PasswordReset}, call: confirm(umaID)},
-	"GET /users/:id/delete":                {call: func(s *stage) call { return call{id: s.uma.ID} }},
-	"POST /users/:id/delete":               {status: 303, events: []audit.Type{audit.MFAVerify, audit.UserDelete, audit.SessionEnd, audit.SessionEnd}, call: confirm(umaID)},
-	"GET /users/:id/erase":                 {call: func(s *stage) call { return call{id: s.uma.ID} }},
-	"POST /users/:id/erase":                {status: 303, events: []audit.Type{audit.MFAVerify, audit.UserDelete, audit.SessionEnd, audit.SessionEnd, audit.AuditErase}, call: confirm(umaID)},
+	"GET /users/:id/role":                  {call: func(s *stage) call { return call{id: s.uma.ID} }},
+	"POST /users/:id/role": {status: 303, events: []audit.Type{audit.MFAVerify, audit.UserUpdate, audit.SessionEnd, audit.SessionEnd}, call: func(s *stage) call {
+		form := proof(s)
+		form["role"] = "viewer"
+		return call{id: s.uma.ID, form: form}
+	}},
+	"GET /users/:id/disable":  {call: func(s *stage) call { return call{id: s.uma.ID} }},
+	"POST /users/:id/disable": {status: 303, events: []audit.Type{audit.UserUpdate, audit.SessionEnd, audit.SessionEnd}, call: func(s *stage) call { return call{id: s.uma.ID, form: fields{}} }},
+	"POST /users/:id/enable": {status: 303, events: []audit.Type{audit.UserUpdate}, call: func(s *stage) call {
+		_, err := s.service.UpdateUser(s.ctx, s.caller(s.ada.Token), secret.Text{}, s.uma.ID, security.UserPatch{Enabled: new(bool)})
+		s.check(err)
+		return call{id: s.uma.ID, form: fields{}}
+	}},
+	"GET /users/:id/delete":  {call: func(s *stage) call { return call{id: s.uma.ID} }},
+	"POST /users/:id/delete": {status: 303, events: []audit.Type{audit.MFAVerify, audit.UserDelete, audit.SessionEnd, audit.SessionEnd}, call: confirm(umaID)},
+	"GET /users/:id/erase":   {call: func(s *stage) call { return call{id: s.uma.ID} }},
+	"POST /users/:id/erase":  {status: 303, events: []audit.Type{audit.MFAVerify, audit.UserDelete, audit.SessionEnd, audit.SessionEnd, audit.AuditErase}, call: confirm(umaID)},
 }

@@ -127,14 +127,17 @@ type ForgotProps struct {
 	Asked     bool   // the answer, the same whether there is such an account
 }
 
-// ConfirmProps is the page before a critical operation.
+// ConfirmProps is the page before an operation with consequences.
 type ConfirmProps struct {
 	Page
-	Text       []string // what will happen, in sentences
-	Button     string   // what to do, in a few words
-	Path       string   // where the form goes
-	Back       string   // where to go instead
-	CodeNeeded bool     // a second factor is enrolled
+	Text        []string // what will happen, in sentences
+	Button      string   // what to do, in a few words
+	Path        string   // where the form goes
+	Back        string   // where to go instead
+	Roles       []string // to choose one from; nil where there is nothing to choose
+	Role        string   // the one that is chosen
+	ProofNeeded bool     // it is a critical one
+	CodeNeeded  bool     // and a second factor is enrolled
 }
 
 // OneTimeLinkProps shows a link to a password, the only time that it can be.
