@@ -99,6 +99,8 @@ func (s *Server) signedIn(c echo.Context, in security.SignIn, next string) error
 	}
 	s.device.write(c, in.Device)
 	switch {
+	case in.SecondFactorAwaited() && isEnrollLink(next):
+		return c.Redirect(http.StatusSeeOther, next)
 	case in.SecondFactorAwaited():
 		return c.Redirect(http.StatusSeeOther, withNext("/login/mfa", next))
 	case in.EnrollmentRequired:

@@ -107,6 +107,14 @@ func setupToken(s *stage) string {
 	return token
 }
 
+// enrolmentToken is that of a link in the place of the admin's second factor.
+func enrolmentToken(s *stage) string {
+	link, err := s.service.ResetMFA(s.ctx, s.ada.Email)
+	s.check(err)
+	_, token, _ := strings.Cut(link.Reveal(), "token=")
+	return token
+}
+
 // digitsToken is that of a CAPTCHA to look at or to hear.
 func digitsToken(s *stage) string {
 	token, err := s.service.CaptchaDigits(s.uma.Email)
@@ -200,6 +208,14 @@ var examples = map[string]example{
 	"GET /login/mfa":         {call: func(s *stage) call { return call{as: pending(s, session.Browser)} }},
 	"POST /login/mfa": {status: 303, events: []audit.Type{audit.MFAVerify, audit.NewDevice}, call: func(s *stage) call {
 		return call{as: pending(s, session.Browser), form: fields{"method": "backup_code", "code": s.ada.code()}}
+	}},
+	"GET " + enrollLinkPath: {call: func(s *stage) call {
+		token := enrolmentToken(s)
+		return call{path: enrollLinkPath + "?token=" + token, as: pending(s, session.Browser)}
+	}},
+	"POST " + enrollLinkPath: {status: 303, events: []audit.Type{audit.MFAVerify, audit.NewDevice}, call: func(s *stage) call {
+		token := enrolmentToken(s)
+		return call{as: pending(s, session.Browser), form: fields{"token": token}}
 	}},
 	"POST /forgot-password": {events: []audit.Type{audit.PasswordReset}, call: func(s *stage) call {
 		return call{form: fields{"email": s.uma.Email}}

@@ -118,6 +118,8 @@ func (s *Server) pages() []route {
 		{get, "/login/captcha.wav", public, "", limitUnauthenticated, true, s.captchaAudio},
 		{get, "/login/mfa", public, "", unlimited, true, s.pageSecondFactor},
 		{post, "/login/mfa", public, "", limitUnauthenticated, true, s.submitSecondFactor},
+		{get, enrollLinkPath, public, "", unlimited, true, s.pageEnrollLink},
+		{post, enrollLinkPath, public, "", limitUnauthenticated, true, s.submitEnrollLink},
 		{get, "/forgot-password", public, "", unlimited, true, s.pageForgot},
 		{post, "/forgot-password", public, "", limitUnauthenticated, true, s.submitForgot},
 		{get, "/reset-password", public, "", unlimited, true, s.pageSetPassword},

@@ -52,6 +52,15 @@ func cmdEnrolled(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
+func cmdResetMFA(ts *testscript.TestScript, _ bool, args []string) {
+	w := of(ts)
+	link, err := w.service.ResetMFA(context.Background(), args[0])
+	ts.Check(err)
+	_, token, _ := strings.Cut(link.Reveal(), "token=")
+	ts.Setenv("LINK", strings.TrimPrefix(link.Reveal(), w.server.URL))
+	ts.Setenv("LINKTOKEN", token)
+}
+
 func cmdNames(ts *testscript.TestScript, _ bool, args []string) {
 	cmdProblem(ts, false, []string{"422", "validation_failed"})
 	for i, field := range args {

@@ -54,6 +54,7 @@ import (
 //	event PATH VALUE...            check that the newest event has these members
 //	enrolled EMAIL ROLE            add a user and enrol a second factor; sets $TOKEN, $SECRET, $USER_ID and $BACKUP0 to $BACKUP9
 //	nonce NAME BEARER ACTION CODE  confirm an action with the password of enrolled and keep the nonce as $NAME
+//	resetmfa EMAIL                 what `dashboard user reset-mfa` does; sets $LINK and $LINKTOKEN
 //	denials                        have more requests refused than one search goes through, the first to first@example.org
 //	unlock EMAIL                   what `dashboard user unlock` does
 //	strangers EMAIL N              let N wrong passwords of strangers be counted, one an hour
@@ -97,6 +98,7 @@ func TestScripts(t *testing.T) {
 			"event":     cmdEvent,
 			"csrf":      cmdCSRF,
 			"enrolled":  cmdEnrolled,
+			"resetmfa":  cmdResetMFA,
 			"denials":   cmdDenials,
 			"nonce":     cmdNonce,
 			"mail":      cmdMail,

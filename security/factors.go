@@ -155,6 +155,10 @@ func (s *Service) VerifyTOTP(ctx context.Context, c Caller, code string) (Enroll
 		if err := user.Reenrolled(tx, c.User.ID); err != nil {
 			return nil, err
 		}
+		// It would stand in for the new one as well.
+		if err := user.DropEnrolmentLinks(tx, c.User.ID); err != nil {
+			return nil, err
+		}
 		if err := mfa.ReplaceBackupCodes(tx, c.User.ID, codes); err != nil {
 			return nil, err
 		}

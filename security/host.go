@@ -33,18 +33,22 @@ func (s *Service) DisableUser(ctx context.Context, email string) error {
 		if err := recordForHost(tx, audit.UserUpdate, audit.Details{"target_user_id": u.ID, "target_email": u.Email, "enabled": false}); err != nil {
 			return err
 		}
-		const reason = "user_disabled"
-		ended, err := endSessions(tx, u.ID, "", reason)
-		if err != nil {
+		return endAllForHost(tx, u.ID, "user_disabled")
+	})
+}
+
+// endAllForHost ends every session of a user and tells of each.
+func endAllForHost(tx *db.Tx, userID, reason string) error {
+	ended, err := endSessions(tx, userID, "", reason)
+	if err != nil {
+		return err
+	}
+	for _, id := range ended {
+		if err := recordForHost(tx, audit.SessionEnd, endedDetails(id, userID, reason)); err != nil {
 			return err
 		}
-		for _, id := range ended {
-			if err := recordForHost(tx, audit.SessionEnd, endedDetails(id, u.ID, reason)); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // recordForHost writes the event of a command of the host. Nobody has signed in

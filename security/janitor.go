@@ -74,6 +74,7 @@ func (s *Service) sweep(ctx context.Context) error {
 		}{
 			{"DELETE FROM nonces WHERE nonce_hash IN (SELECT nonce_hash FROM nonces WHERE expires_at_us <= $1 LIMIT 500)", []any{now}},
 			{"DELETE FROM password_links WHERE token_hash IN (SELECT token_hash FROM password_links WHERE expires_at_us <= $1 LIMIT 500)", []any{long}},
+			{"DELETE FROM enrolment_links WHERE token_hash IN (SELECT token_hash FROM enrolment_links WHERE expires_at_us <= $1 LIMIT 500)", []any{long}},
 			{`DELETE FROM spent_refresh_tokens WHERE session_id IN (SELECT id FROM sessions
 				WHERE expires_at_us <= $1 ORDER BY expires_at_us, id LIMIT 500)`, []any{long}},
 			{`DELETE FROM sessions WHERE id IN (SELECT id FROM sessions

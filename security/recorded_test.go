@@ -225,7 +225,12 @@ func TestWhatCannotBeRecordedDoesNotHappen(t *testing.T) {
 				return nil
 			})
 		},
-		"disable a user":  func() error { return command.DisableUser(ctx, "uma@example.org") },
+		"disable a user":        func() error { return command.DisableUser(ctx, "uma@example.org") },
+		"reset a second factor": func() error { _, err := command.ResetMFA(ctx, email); return err },
+		"use a bad enrolment link": func() error {
+			_, err := e.service.EnrolByLink(ctx, security.Request{}, session.API, pending.Secret, secret.NewText("nonsense"))
+			return err
+		},
 		"rotate the keys": func() error { _, err := command.RotateKeys(ctx, false); return err },
 		"sign out":        func() error { return e.service.Logout(ctx, e.caller) },
 	} {

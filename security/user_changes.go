@@ -97,6 +97,7 @@ var ofUser = []string{
 	"DELETE FROM mfa_factors WHERE user_id = $1",
 	"DELETE FROM backup_codes WHERE user_id = $1",
 	"DELETE FROM password_links WHERE user_id = $1",
+	"DELETE FROM enrolment_links WHERE user_id = $1",
 	"DELETE FROM password_history WHERE user_id = $1",
 	"DELETE FROM devices WHERE user_id = $1",
 	"DELETE FROM saved_views WHERE user_id = $1",

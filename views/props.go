@@ -110,6 +110,14 @@ type SecondFactorProps struct {
 	Method string // the form that was sent last; the errors of field "code" belong to it
 }
 
+// EnrollLinkProps is the page behind a link that stands in for a second factor.
+type EnrollLinkProps struct {
+	Page
+	Token   string
+	Email   string // whose second factor it is
+	Invalid bool   // the link is used up or too old: no form, only what to do
+}
+
 // SetPasswordProps is the page behind a one-time password link.
 type SetPasswordProps struct {
 	Page

@@ -65,6 +65,8 @@ func pages() map[string]templ.Component {
 		"user not added":        Users(UsersProps{Page: refused(in, AddEmailID, "role"), CanWrite: true, Form: UserForm{Email: hostile, Role: "user", Roles: []string{"admin", "user"}}}),
 		"user":                  User(UserProps{Page: in, User: users[0], CanRevoke: true, CanWrite: true}),
 		"user disabled":         User(UserProps{Page: in, User: users[1]}),
+		"enrolment link":        EnrollLink(EnrollLinkProps{Page: out, Token: hostile, Email: hostile}),
+		"enrolment link over":   EnrollLink(EnrollLinkProps{Page: out, Invalid: true}),
 		"one-time link":         OneTimeLink(OneTimeLinkProps{Page: in, Link: secret.NewText("http://localhost/reset-password?token=x"), About: hostile, Lifetime: "24 hours", Back: "/users/1"}),
 		"new devices":           Overview(OverviewProps{Page: fresh, NewDevices: []DeviceRow{{Name: hostile, IP: "192.0.2.1", FirstSeenAt: now}, {}}}),
 		"mfa anew":              MFA(MFAProps{Page: must, Reenroll: true}),

@@ -21,6 +21,8 @@ type userCmd struct {
 
 	Unlock  userUnlockCmd  `cmd:"" help:"Forget the failed sign-ins of a user: lock, wait and CAPTCHA."`
 	Disable userDisableCmd `cmd:"" help:"Shut a user out: sessions, tokens and keys are dead at once."`
+
+	ResetMFA userResetMFACmd `cmd:"" name:"reset-mfa" help:"Sign a user out and demand a new second factor; print a one-time link, good for 24 hours, that stands in for the old one."`
 }
 
 type userAddCmd struct {
@@ -94,6 +96,21 @@ type userUnlockCmd struct {
 func (cmd *userUnlockCmd) Run(ctx context.Context, settings *Settings, std streams) error {
 	return withExisting(ctx, settings, std, func(service *security.Service) error {
 		return service.UnlockUser(ctx, cmd.Email)
+	})
+}
+
+type userResetMFACmd struct {
+	Email string `arg:"" help:"E-mail address of the user."`
+}
+
+func (cmd *userResetMFACmd) Run(ctx context.Context, settings *Settings, std streams) error {
+	return withExisting(ctx, settings, std, func(service *security.Service) error {
+		link, err := service.ResetMFA(ctx, cmd.Email)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(std.out, link.Reveal())
+		return nil
 	})
 }
 

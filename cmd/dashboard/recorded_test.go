@@ -49,6 +49,7 @@ var examples = map[string][]example{
 	"user list":        {{events: []audit.Type{audit.DataExport}}},
 	"user unlock":      {{args: []string{"uma@example.org"}, events: []audit.Type{audit.AccountUnlock}}},
 	"user disable":     {{args: []string{"uma@example.org"}, events: []audit.Type{audit.UserUpdate, audit.SessionEnd}}},
+	"user reset-mfa":   {{args: []string{"uma@example.org"}, events: []audit.Type{audit.UserUpdate, audit.SessionEnd}}},
 	"audit export":     {{args: []string{"--format", "csv"}, events: []audit.Type{audit.DataExport}}},
 	"keys webhook":     {{why: "it prints a secret that is in the files already, to who can read them"}},
 	"audit verify":     {{why: "it looks at the log, which anybody with the files can; nothing is changed or shown of it"}},
