@@ -9,6 +9,7 @@ import (
 
 	"patronus.internal/dashboard/security"
 	"patronus.internal/dashboard/security/apikey"
+	"patronus.internal/dashboard/security/secret"
 )
 
 // keyJSON is the contract's *key*, and the networks it is bound to. Enabled is
@@ -51,10 +52,31 @@ func (s *Server) apiCreateKey(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	return s.answerSecret(c, key, token)
+}
+
+// answerSecret shows a key with its secret, this once.
+func (s *Server) answerSecret(c echo.Context, key apikey.Key, token secret.Text) error {
 	return c.JSON(http.StatusCreated, struct {
 		Key    keyJSON `json:"key"`
 		Secret string  `json:"secret"`
 	}{showKey(s.now())(key), token.Reveal()})
+}
+
+// apiRotateKey gives a key a new secret: POST /api-keys/{id}/rotate.
+func (s *Server) apiRotateKey(c echo.Context) error {
+	var body struct {
+		OverlapSecs int64 `json:"overlap_secs"`
+	}
+	if err := decodeOptional(c, &body); err != nil {
+		return err
+	}
+	key, token, err := s.service.RotateKey(c.Request().Context(), caller(c),
+		security.Rotation{KeyID: c.Param("id"), OverlapSecs: body.OverlapSecs, Nonce: nonceHeader(c)})
+	if err != nil {
+		return err
+	}
+	return s.answerSecret(c, key, token)
 }
 
 // apiListKeys lists keys, newest first: GET /api-keys.

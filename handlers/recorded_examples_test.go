@@ -165,7 +165,10 @@ var examples = map[string]example{
 	}},
 	"POST /api/v1/api-keys": {status: 201, events: []audit.Type{audit.APIKeyCreate},
 		call: ask(call{json: map[string]any{"name": "x", "scopes": []string{"audit:read"}}})},
-	"GET /api/v1/api-keys/:id":    {call: func(s *stage) call { return call{id: umaKey(s)} }},
+	"GET /api/v1/api-keys/:id": {call: func(s *stage) call { return call{id: umaKey(s)} }},
+	"POST /api/v1/api-keys/:id/rotate": {status: 201, events: []audit.Type{audit.KeyRotate}, call: func(s *stage) call {
+		return call{id: umaKey(s), as: &s.uma, json: map[string]any{"overlap_secs": 60}}
+	}},
 	"DELETE /api/v1/api-keys/:id": {status: 204, events: []audit.Type{audit.APIKeyRevoke}, call: func(s *stage) call { return call{id: umaKey(s)} }},
 	"DELETE /api/v1/sessions/:id": {status: 204, events: []audit.Type{audit.SessionEnd}, call: func(s *stage) call { return call{id: umaSession(s)} }},
 	"GET /api/v1/audit/export":    {events: []audit.Type{audit.DataExport}},

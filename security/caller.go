@@ -103,7 +103,7 @@ func still(r db.Reader, now time.Time, c Caller) error {
 		return secerr.New(secerr.Forbidden, "Your role has changed in the meantime. Try again.")
 	}
 	if c.Key != nil {
-		key, err := apikey.ByID(r, c.Key.ID)
+		key, err := apikey.Again(r, *c.Key)
 		if err != nil || !u.Enabled || !key.Usable(now) {
 			return absent(err, secerr.New(secerr.Unauthenticated, "This API key is not valid any more."))
 		}

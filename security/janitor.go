@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"patronus.internal/dashboard/security/apikey"
 	"patronus.internal/dashboard/security/captcha"
 	"patronus.internal/dashboard/security/db"
 	"patronus.internal/dashboard/security/device"
@@ -62,7 +63,7 @@ const keptAfterEnd = 30 * 24 * time.Hour
 // long behind it.
 func (s *Service) sweep(ctx context.Context) error {
 	return s.commit(ctx, func(tx *db.Tx) error {
-		for _, expired := range []func(*db.Tx, int) error{revocation.DeleteExpired, device.DeleteExpired, outbox.DeleteDone, lockout.DeleteExpired, captcha.DeleteExpired, ipblock.DeleteExpired} {
+		for _, expired := range []func(*db.Tx, int) error{revocation.DeleteExpired, device.DeleteExpired, outbox.DeleteDone, lockout.DeleteExpired, captcha.DeleteExpired, ipblock.DeleteExpired, apikey.DeleteEnded} {
 			if err := expired(tx, 500); err != nil {
 				return err
 			}

@@ -152,6 +152,10 @@ func TestWhatCannotBeRecordedDoesNotHappen(t *testing.T) {
 			_, _, err := e.service.CreateKey(ctx, e.caller, security.KeyRequest{Name: "y", Scopes: []string{"audit:read"}})
 			return err
 		},
+		"rotate a key": func() error {
+			_, _, err := e.service.RotateKey(ctx, e.caller, security.Rotation{KeyID: key.ID, OverlapSecs: 60})
+			return err
+		},
 		"revoke a key": func() error { return e.service.RevokeKey(ctx, e.caller, key.ID, false) },
 		"delete a key": func() error { return e.service.RevokeKey(ctx, e.caller, key.ID, true) },
 		"change the policy": func() error {

@@ -93,6 +93,7 @@ var ofUser = []string{
 	"DELETE FROM spent_refresh_tokens WHERE session_id IN (SELECT id FROM sessions WHERE user_id = $1)",
 	"DELETE FROM nonces WHERE user_id = $1",
 	"DELETE FROM sessions WHERE user_id = $1",
+	"DELETE FROM api_key_old_secrets WHERE api_key_id IN (SELECT id FROM api_keys WHERE user_id = $1)",
 	"DELETE FROM api_keys WHERE user_id = $1",
 	"DELETE FROM mfa_factors WHERE user_id = $1",
 	"DELETE FROM backup_codes WHERE user_id = $1",

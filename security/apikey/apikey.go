@@ -40,12 +40,16 @@ type Key struct {
 	LastUsedAt *time.Time
 	LastUsedIP string
 	RevokedAt  *time.Time
+
+	secretHash   []byte     // of the secret that it was found by, if it was
+	secretEndsAt *time.Time // nil for the key's own secret; else the end of an old one
 }
 
-// Usable reports whether the key counts now. It stops at its expiry to the
-// microsecond.
+// Usable reports whether the key counts now, by the secret that it was found
+// by. It stops at its expiry, and an old secret at its end, to the microsecond.
 func (k Key) Usable(now time.Time) bool {
-	return k.RevokedAt == nil && (k.ExpiresAt == nil || now.Before(*k.ExpiresAt))
+	return k.RevokedAt == nil && (k.ExpiresAt == nil || now.Before(*k.ExpiresAt)) &&
+		(k.secretEndsAt == nil || now.Before(*k.secretEndsAt))
 }
 
 // From reports whether the key may be used from an address.
@@ -121,10 +125,21 @@ func Create(tx *db.Tx, random io.Reader, n New) (Key, secret.Text, error) {
 
 const columns = `id, user_id, name, key_prefix, scopes, networks, created_at_us, expires_at_us, last_used_at_us, last_used_ip, revoked_at_us`
 
-// BySecret returns the key with this secret, usable or not, or
-// secerr.NotFound.
-func BySecret(r db.Reader, token secret.Text) (Key, error) {
-	return one(r.QueryRow("SELECT "+columns+" FROM api_keys WHERE secret_hash = $1", token.Hash()))
+// BySecret returns the key that has this secret, or had it before a rotation,
+// usable or not, or secerr.NotFound.
+func BySecret(r db.Reader, token secret.Text) (Key, error) { return byHash(r, token.Hash()) }
+
+// Again returns the key of now by the secret that k was found by, or
+// secerr.NotFound when that is none of its secrets any more.
+func Again(r db.Reader, k Key) (Key, error) { return byHash(r, k.secretHash) }
+
+func byHash(r db.Reader, hash []byte) (Key, error) {
+	k, err := one(r.QueryRow("SELECT "+columns+" FROM api_keys WHERE secret_hash = $1", hash))
+	if secerr.Is(err, secerr.NotFound) {
+		k, err = byOldSecret(r, hash)
+	}
+	k.secretHash = hash
+	return k, err
 }
 
 // ByID returns the key, usable or not, or secerr.NotFound.
@@ -176,6 +191,9 @@ func CountUsable(r db.Reader, userID string, now time.Time) (int, error) {
 // Revoke ends a key and reports whether it did: of several callers at once one
 // is told true.
 func Revoke(tx *db.Tx, id string) (bool, error) {
+	if err := forgetSecrets(tx, id); err != nil {
+		return false, err
+	}
 	return changed(tx.Exec("UPDATE api_keys SET revoked_at_us = $1 WHERE id = $2 AND revoked_at_us IS NULL", db.Micros(tx.Now()), id))
 }
 
@@ -201,13 +219,15 @@ func changed(result sql.Result, err error) (bool, error) {
 func one(row *sql.Row) (Key, error) {
 	k, err := scan(row)
 	if errors.Is(err, sql.ErrNoRows) {
-		return Key{}, secerr.New(secerr.NotFound, "There is no such API key.")
+		return Key{}, errMissing()
 	}
 	if err != nil {
 		return Key{}, fmt.Errorf("apikey: %w", err)
 	}
 	return k, nil
 }
+
+func errMissing() *secerr.Error { return secerr.New(secerr.NotFound, "There is no such API key.") }
 
 func scan(row interface{ Scan(...any) error }) (Key, error) {
 	var (
