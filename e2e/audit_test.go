@@ -63,6 +63,7 @@ func (p *person) findsEachEvent() {
 		{"mfa_verify", "warning", "false", 2, p.email},
 		{"logout", "info", "true", 3, p.email},
 		{"api_key_create", "info", "true", 1, p.email},
+		{"key_rotate", "info", "true", 2, p.email},
 		{"api_key_usage", "info", "true", 1, p.email},
 		{"authorization_failed", "warning", "false", 1, p.email},
 		{"api_key_revoke", "info", "true", 1, p.email},

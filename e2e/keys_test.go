@@ -67,6 +67,55 @@ func (p *person) rowHasDay(text string, when time.Time) bool {
 	})
 }
 
+// rotatesKey gives the key a new secret, first with an overlap, in which both
+// work, then without, and returns the last one.
+func (p *person) rotatesKey(s *server, first string) string {
+	const form = `form[action$="/rotate"]`
+	works := func(what, key string, want bool) {
+		p.t.Helper()
+		if status, body := s.get("/api/v1/me", key); (status == 200) != want {
+			p.t.Errorf("%s: status %d, %s", what, status, body)
+		}
+	}
+	rotate := func(overlap, says string) string {
+		p.t.Helper()
+		p.visit("/api-keys", 200)
+		p.click("details:has(" + form + ") > summary")
+		p.choose("overlap_secs", overlap)
+		p.follow(form+" button:not([type=button])", 201)
+		p.sees(says)
+		secret := p.text("#api-key-secret")
+		if !keySecret.MatchString(secret) {
+			p.t.Fatalf("the new secret is %q, want pk_ and 64 hex digits", secret)
+		}
+		s.keepsSecret("API key, rotated "+overlap, secret)
+		return secret
+	}
+	p.visit("/api-keys", 200)
+	p.click("details:has(" + form + ") > summary")
+	p.inspect("api-keys-rotate")
+	p.do("ask for what is not offered", evaluate(`document.querySelector('[name="overlap_secs"] option').value = "604801"`))
+	p.choose("overlap_secs", "604801")
+	p.follow(form+" button:not([type=button])", 422)
+	p.refuses("overlap_secs")
+	p.inspect("api-keys-rotate-refused")
+
+	second := rotate("3600", "The old secret works until")
+	p.inspect("api-key-rotated")
+	works("the old secret in its overlap", first, true)
+	works("the new secret", second, true)
+	third := rotate("0", "does not work any more")
+	works("the first secret after the second rotation", first, false)
+	works("the second secret after the second rotation", second, false)
+	works("the third secret", third, true)
+	p.visit("/api-keys", 200)
+	p.seesNot(third)
+	if row := p.row(keyName); !strings.Contains(row, third[:len("pk_")+8]) {
+		p.t.Errorf("the key is listed without its new prefix: %s", row)
+	}
+	return third
+}
+
 // usesAndRevokesKey calls the API with the key, sees the use in the list, and
 // revokes the key: it is dead at once.
 func (p *person) usesAndRevokesKey(s *server, key string) {
@@ -85,7 +134,7 @@ func (p *person) usesAndRevokesKey(s *server, key string) {
 	if row := p.row(keyName); !strings.Contains(row, "127.0.0.1") || !p.rowHasDay(keyName, time.Now()) {
 		p.t.Errorf("the key is listed without its last use: %s", row)
 	}
-	p.click(`tr:has(form[action$="/revoke"]) summary`)
+	p.click(`details:has(form[action$="/revoke"]) > summary`)
 	p.inspect("api-keys-revoke")
 	p.follow(`form[action$="/revoke"] button:not([type=button])`, 200)
 	p.at("/api-keys")

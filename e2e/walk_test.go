@@ -38,6 +38,7 @@ func mainJob(t *testing.T, scripts bool) {
 	p.signOut()
 	p.signInWithTOTP()
 	key := p.createKey(s)
+	key = p.rotatesKey(s, key)
 	p.usesAndRevokesKey(s, key)
 	p.signOut()
 	p.signInWithBackupCode()

@@ -178,7 +178,7 @@ func (s *Server) formProblem(c echo.Context, p *views.Page, err error) (int, err
 // fieldLabels are the names of the fields as the pages show them.
 var fieldLabels = map[string]string{
 	"email": "E-mail address", "password": "Password", "password_confirm": "Password, once more", "current_password": "Current password", "code": "Code",
-	"name": "Name", "role": "Role", "scopes": "Scopes", "expires_in_days": "Expires", "networks": "Networks",
+	"name": "Name", "role": "Role", "scopes": "Scopes", "expires_in_days": "Expires", "overlap_secs": "Overlap", "networks": "Networks",
 	"event_type": "Type", "severity": "Severity", "success": "Outcome", "ip": "Address", "since": "From", "until": "Until", "q": "Contains",
 	"duration": "For how long", "reason": "Reason", "about": "Address or request id",
 	"limit": "How many", "cursor": "Page of the list", "format": "Format", "user_id": "User id", "key_id": "API key id",

@@ -44,7 +44,9 @@ func (s *Server) renderKeys(c echo.Context, status int, props views.APIKeysProps
 		return err
 	}
 	for _, k := range keys {
-		props.Keys = append(props.Keys, keyRow(k))
+		row := keyRow(k)
+		row.Rotatable = k.Usable(s.now()) && !rbac.CoverEveryChange(scopesOf(k))
+		props.Keys = append(props.Keys, row)
 	}
 	props.NextCursor, props.Paged = encodeIDCursor(next), before != ""
 	props.Form.Scopes = scopeGroups(rbac.Role(who.User.Role), chosen)
@@ -54,6 +56,14 @@ func (s *Server) renderKeys(c echo.Context, status int, props views.APIKeysProps
 func keyRow(k apikey.Key) views.APIKeyRow {
 	return views.APIKeyRow{ID: k.ID, Name: k.Name, Prefix: k.KeyPrefix, Scopes: k.Scopes, CreatedAt: k.CreatedAt,
 		ExpiresAt: k.ExpiresAt, LastUsedAt: k.LastUsedAt, LastUsedIP: k.LastUsedIP, RevokedAt: k.RevokedAt}
+}
+
+func scopesOf(k apikey.Key) []rbac.Scope {
+	scopes := make([]rbac.Scope, len(k.Scopes))
+	for i, scope := range k.Scopes {
+		scopes[i] = rbac.Scope(scope)
+	}
+	return scopes
 }
 
 // scopeGroups offers what the role may give, resource by resource.

@@ -239,6 +239,9 @@ var examples = map[string]example{
 		return call{id: view.ID, form: fields{}}
 	}},
 	"POST /api-keys": {status: 201, events: []audit.Type{audit.APIKeyCreate}, call: ask(call{form: fields{"name": "x", "scopes": "audit:read", "expires_in_days": "90"}})},
+	"POST /api-keys/:id/rotate": {status: 201, events: []audit.Type{audit.KeyRotate}, call: func(s *stage) call {
+		return call{id: umaKey(s), as: &s.uma, form: fields{"overlap_secs": "60"}}
+	}},
 	"POST /api-keys/:id/revoke": {status: 303, events: []audit.Type{audit.APIKeyRevoke}, call: func(s *stage) call {
 		return call{id: umaKey(s), as: &s.uma, form: fields{}}
 	}},

@@ -137,6 +137,7 @@ func (s *Server) pages() []route {
 		{get, proofPath, permitted, rbac.AuditRead, limitAuthenticated, false, s.proofOfEvent},
 		{get, "/api-keys", person, "", limitAuthenticated, false, s.pageAPIKeys},
 		{post, "/api-keys", person, "", limitAuthenticated, false, s.submitCreateKey},
+		{post, "/api-keys/:id/rotate", person, "", limitAuthenticated, false, s.submitRotateKey},
 		{post, "/api-keys/:id/revoke", person, "", limitAuthenticated, false, s.submitRevokeKey},
 		{get, "/account", person, "", limitAuthenticated, true, s.pageAccount},
 		{post, "/account/password", person, "", limitAuthenticated, false, s.submitChangePassword},

@@ -182,6 +182,7 @@ type APIKeysProps struct {
 	Keys       []APIKeyRow
 	NextCursor string // empty on the last page
 	Paged      bool   // this is not the first page
+	Refused    string // the id of the key whose rotation was refused
 	Form       APIKeyForm
 }
 
@@ -217,6 +218,7 @@ type APIKeyRow struct {
 	LastUsedAt *time.Time // nil: not yet
 	LastUsedIP string
 	RevokedAt  *time.Time // nil: not revoked
+	Rotatable  bool       // on the page: it works, and is not one for everything
 }
 
 // state is the word for what the key can do at now, and its colour.
@@ -231,11 +233,14 @@ func (k APIKeyRow) state(now time.Time) (word, tone string) {
 	}
 }
 
-// APIKeyCreatedProps shows a new key, the only time that it can be.
+// APIKeyCreatedProps shows a new key, or the new secret of one, the only time
+// that it can be.
 type APIKeyCreatedProps struct {
 	Page
-	Key    APIKeyRow
-	Secret secret.Text
+	Key      APIKeyRow
+	Secret   secret.Text
+	Rotated  bool       // the key had another secret before
+	OldUntil *time.Time // until when that one works; nil: not any more
 	// APIURL is the base of the API in the example, with scheme and without
 	// a slash at the end: "https://dash.example.org/api/v1".
 	APIURL string

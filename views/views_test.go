@@ -38,7 +38,7 @@ func pages() map[string]templ.Component {
 	event := EventRow{ID: 1, Time: now, Type: "login_attempt", Severity: "warning", Email: hostile, IP: "192.0.2.1", RequestID: "r"}
 	events := []EventRow{event, {ID: 2, Time: now, Severity: "critical", Success: true}, {ID: 3, Time: now, Severity: "info"}}
 	later, before := now.Add(time.Hour), now.Add(-time.Hour)
-	keys := []APIKeyRow{{ID: "1", Name: hostile, Prefix: "pk_12345678", Scopes: []string{"sites:read"}, CreatedAt: now, ExpiresAt: &later, LastUsedAt: &before, LastUsedIP: "192.0.2.1"},
+	keys := []APIKeyRow{{ID: "1", Name: hostile, Prefix: "pk_12345678", Scopes: []string{"sites:read"}, CreatedAt: now, ExpiresAt: &later, LastUsedAt: &before, LastUsedIP: "192.0.2.1", Rotatable: true},
 		{ID: "2", ExpiresAt: &before}, {ID: "3", RevokedAt: &before}, {ID: "4"}}
 	form := APIKeyForm{Name: hostile, ExpiresInDays: "90", Scopes: []ScopeGroup{{Resource: "sites", Label: "Sites", Options: []ScopeOption{{Value: "sites:read", Label: "Read", Checked: true}}}}}
 	users := []UserRow{{ID: "1", Email: hostile, Role: "admin", Enabled: true, MFAEnabled: true, CreatedAt: now, LastLoginAt: &before}, {ID: "2"}, {ID: "3", Reenroll: true}}
@@ -88,7 +88,10 @@ func pages() map[string]templ.Component {
 		"keys":                  APIKeys(APIKeysProps{Page: in, Keys: keys, NextCursor: hostile, Paged: true, Form: form}),
 		"keys empty":            APIKeys(APIKeysProps{Page: in, Form: form}),
 		"keys refused":          APIKeys(APIKeysProps{Page: refused(in, "name", "scopes", "expires_in_days"), Form: form}),
+		"rotation refused":      APIKeys(APIKeysProps{Page: refused(in, "overlap_secs"), Refused: "1", Keys: keys, Form: form}),
 		"key created":           APIKeyCreated(APIKeyCreatedProps{Page: in, Key: keys[0], Secret: secret.NewText("pk_secret"), APIURL: "http://localhost/api/v1"}),
+		"key rotated":           APIKeyCreated(APIKeyCreatedProps{Page: in, Key: keys[3], Secret: secret.NewText("pk_secret"), Rotated: true}),
+		"key rotated, overlap":  APIKeyCreated(APIKeyCreatedProps{Page: in, Key: keys[0], Secret: secret.NewText("pk_secret"), Rotated: true, OldUntil: &later}),
 		"audit":                 Audit(AuditProps{Page: in, EventTypes: []string{"logout"}, Severities: []string{"info"}, Events: events, OlderURL: "/audit?cursor=x", NewestURL: "/audit"}),
 		"audit counted": Audit(AuditProps{Page: in, Events: events, Reached: now, OlderURL: "/audit?cursor=x", Histogram: &Histogram{Unit: "hour",
 			Bars:   []HistogramBar{{From: now, To: later, URL: "/audit?since=x", Info: 1234567, Warning: 3, Critical: 1}, {From: later, To: later}},
