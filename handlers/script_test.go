@@ -72,6 +72,7 @@ func TestScripts(t *testing.T) {
 			for name, body := range map[string]string{
 				"invalid-utf8.json":  "{\"email\":\"vera@example.org\",\"password\":\"a\xffb\"}",
 				"long-password.json": `{"email":"vera@example.org","password":"` + strings.Repeat("a", 50_000) + `"}`,
+				"long-name.json":     `{"name":"` + strings.Repeat("a", 10_000) + `","scopes":["audit:read"]}`,
 				"huge.json":          `{"email":"vera@example.org","password":"` + strings.Repeat("a", 1<<20) + `"}`,
 			} {
 				if err := os.WriteFile(filepath.Join(env.WorkDir, name), []byte(body), 0o600); err != nil {
