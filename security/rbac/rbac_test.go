@@ -61,7 +61,7 @@ func TestScopeSyntax(t *testing.T) {
 }
 
 func FuzzParseScope(f *testing.F) {
-	for _, seed := range []string{"sites:read", "*:*", "a:b:c", ":", "*:", "\x00:read"} {
+	for _, seed := range []string{"sites:read", "*:*", "a:b:c", ":", "*:", "\x00:read", "sites:*:x", "*", "**:read", "sites:read ", "api_keys:write", "SITES:READ", "sites\uff1aread", "s\xffites:read"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
@@ -72,6 +72,17 @@ func FuzzParseScope(f *testing.F) {
 		resource, action, _ := strings.Cut(raw, ":")
 		if string(scope) != raw || resource == "" || action == "" || strings.Contains(action, ":") {
 			t.Errorf("%q is a scope", raw)
+		}
+		// Neither part is anything but a star or one of the words.
+		if resource != "*" && !slices.Contains(Resources, resource) || action != "*" && !slices.Contains(Actions, action) {
+			t.Errorf("%q is a scope", raw)
+		}
+		for _, role := range Roles {
+			for _, p := range Permissions(role, []Scope{scope}) {
+				if !scope.Covers(p) || Of(role, p) == None {
+					t.Errorf("%s with the scope %q may do %s", role, raw, p)
+				}
+			}
 		}
 	})
 }
