@@ -149,6 +149,30 @@ func (p *person) usesAndRevokesKey(s *server, key string) {
 	}
 }
 
+// seesExpiry makes a key that ends in two days and is told so, on the page of the
+// keys and on the first one.
+func (p *person) seesExpiry(s *server) {
+	const name = "weekend job"
+	p.visit("/", 200)
+	p.seesNot("expire soon")
+	p.visit("/api-keys", 200)
+	p.fill("name", name)
+	p.click(`[name="scopes"][value="audit:read"]`)
+	p.do("choose what is not offered", evaluate(`document.querySelector('[name="expires_in_days"] option').value = "2"`))
+	p.choose("expires_in_days", "2")
+	p.submit("/api-keys", 201)
+	s.keepsSecret("API key of two days", p.text("#api-key-secret"))
+	p.visit("/api-keys", 200)
+	if row := p.row(name); !strings.Contains(row, "expires in 1 day") {
+		p.t.Errorf("the key is listed without a warning: %s", row)
+	}
+	p.inspect("api-keys-expiring")
+	p.visit("/", 200)
+	p.sees("expire soon")
+	p.sees(name)
+	p.inspect("overview-expiring")
+}
+
 // problemCode is the status and the code of a refusal.
 func problemCode(status int, body string) string {
 	var problem struct{ Code string }

@@ -40,6 +40,7 @@ func mainJob(t *testing.T, scripts bool) {
 	key := p.createKey(s)
 	key = p.rotatesKey(s, key)
 	p.usesAndRevokesKey(s, key)
+	p.seesExpiry(s)
 	p.signOut()
 	p.signInWithBackupCode()
 	p.readsAuditLog(s)

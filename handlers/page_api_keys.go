@@ -46,6 +46,7 @@ func (s *Server) renderKeys(c echo.Context, status int, props views.APIKeysProps
 	for _, k := range keys {
 		row := keyRow(k)
 		row.Rotatable = k.Usable(s.now()) && !rbac.CoverEveryChange(scopesOf(k))
+		row.Soon = k.ExpiresSoon(s.now())
 		props.Keys = append(props.Keys, row)
 	}
 	props.NextCursor, props.Paged = encodeIDCursor(next), before != ""

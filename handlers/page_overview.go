@@ -24,7 +24,11 @@ func (s *Server) pageOverview(c echo.Context) error {
 	for _, d := range devices {
 		rows = append(rows, views.DeviceRow{Name: d.Name, IP: d.IPAddress, FirstSeenAt: d.FirstSeenAt})
 	}
-	return s.render(c, http.StatusOK, views.Overview(views.OverviewProps{NewDevices: rows,
+	var expiring []views.APIKeyRow
+	for _, k := range o.Expiring {
+		expiring = append(expiring, keyRow(k))
+	}
+	return s.render(c, http.StatusOK, views.Overview(views.OverviewProps{NewDevices: rows, Expiring: expiring, MoreExpire: o.MoreExpire,
 		Page: s.page(c, "Overview", views.MenuOverview), MFAEnabled: who.User.MFAEnabled, BackupCodesRemaining: o.BackupCodes,
 		ActiveAPIKeys: o.Keys, Sessions: o.Sessions, Recent: eventRows(o.Latest),
 		Since: o.Since, Warnings: o.Figures[audit.Warning], Criticals: o.Figures[audit.Critical]}))

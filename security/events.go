@@ -96,9 +96,14 @@ func (s *Service) Event(ctx context.Context, c Caller, seq int64) (audit.Record,
 	return event, nil
 }
 
+// expiringShown is how many keys that expire soon fit on a first page.
+const expiringShown = 5
+
 // Overview is what a person sees first.
 type Overview struct {
 	Keys, Sessions int
+	Expiring       []apikey.Key // that expire soon, the soonest first
+	MoreExpire     bool         // than are in it
 	BackupCodes    int
 	Since          time.Time     // the full hour, 24 hours ago
 	Figures        audit.Figures // of the events since then that the person may read
@@ -112,6 +117,12 @@ func (s *Service) Overview(ctx context.Context, c Caller) (Overview, error) {
 	err := s.db.Snapshot(ctx, func(r db.Reader) (err error) {
 		if o.Keys, err = apikey.CountUsable(r, c.User.ID, now); err != nil {
 			return err
+		}
+		if o.Expiring, err = apikey.Expiring(r, c.User.ID, now, expiringShown+1); err != nil {
+			return err
+		}
+		if o.MoreExpire = len(o.Expiring) > expiringShown; o.MoreExpire {
+			o.Expiring = o.Expiring[:expiringShown]
 		}
 		live, err := session.Live(r, c.User.ID, now, s.Policy().Sessions.Idle())
 		if err != nil {

@@ -14,6 +14,9 @@ func (s *Service) PasswordHashes() int64 { return s.hasher.Hashes() }
 // Sweep removes what has expired.
 func (s *Service) Sweep(ctx context.Context) error { return s.sweep(ctx) }
 
+// WarnOfExpiry tells owners of keys that expire soon.
+func (s *Service) WarnOfExpiry(ctx context.Context) error { return s.warnOfExpiry(ctx) }
+
 // DeliverDue makes one attempt for each message that is due.
 func (s *Service) DeliverDue(ctx context.Context) error { return s.deliverDue(ctx) }
 

@@ -32,6 +32,9 @@ func (s *Service) Maintain(ctx context.Context) {
 			s.limits.sweep()
 			s.reloadKeys(ctx)
 			s.maintainLog(ctx)
+			if err := s.warnOfExpiry(ctx); err != nil && ctx.Err() == nil {
+				s.log.ErrorContext(ctx, "mails about keys that expire could not be put in the outbox", "error", err)
+			}
 			if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
 				s.log.ErrorContext(ctx, "expired rows could not be removed", "error", err)
 			}

@@ -222,6 +222,11 @@ func (s *Service) compose(tx *db.Tx, m outbox.Message) (letter, error) {
 			"\n\nIf it was you: a browser that you signed in with before still lets you in, and a\nlink to a new password does too:\n\n" +
 			s.publicURL.JoinPath("forgot-password").String() +
 			"\n\nIf it was not you: your password was not guessed, and nothing else has happened."
+	case outbox.KeyExpires:
+		text.Subject = "Your API key expires soon"
+		if lines, err = s.expiryLines(tx, u, m.Details["api_key_id"]); err != nil {
+			return letter{}, err
+		}
 	default:
 		return letter{}, errUnwritable
 	}

@@ -10,6 +10,7 @@
 package views
 
 import (
+	"strconv"
 	"time"
 
 	"patronus.internal/dashboard/security/secret"
@@ -174,6 +175,8 @@ type OverviewProps struct {
 	Warnings, Criticals  int64      // events since then that the viewer may read
 	Recent               []EventRow // newest first
 	NewDevices           []DeviceRow
+	Expiring             []APIKeyRow // keys that expire soon, soonest first
+	MoreExpire           bool        // than are shown
 }
 
 // APIKeysProps is the list of a person's keys and the form that makes one.
@@ -218,6 +221,7 @@ type APIKeyRow struct {
 	LastUsedAt *time.Time // nil: not yet
 	LastUsedIP string
 	RevokedAt  *time.Time // nil: not revoked
+	Soon       bool       // it works, and expires soon
 	Rotatable  bool       // on the page: it works, and is not one for everything
 }
 
@@ -230,6 +234,18 @@ func (k APIKeyRow) state(now time.Time) (word, tone string) {
 		return "Expired", "secondary"
 	default:
 		return "Active", "green"
+	}
+}
+
+// expiresIn says how long a key that expires still works, in whole days.
+func (k APIKeyRow) expiresIn(now time.Time) string {
+	switch days := int(k.ExpiresAt.Sub(now) / (24 * time.Hour)); days {
+	case 0:
+		return "expires within a day"
+	case 1:
+		return "expires in 1 day"
+	default:
+		return "expires in " + strconv.Itoa(days) + " days"
 	}
 }
 

@@ -38,7 +38,7 @@ func pages() map[string]templ.Component {
 	event := EventRow{ID: 1, Time: now, Type: "login_attempt", Severity: "warning", Email: hostile, IP: "192.0.2.1", RequestID: "r"}
 	events := []EventRow{event, {ID: 2, Time: now, Severity: "critical", Success: true}, {ID: 3, Time: now, Severity: "info"}}
 	later, before := now.Add(time.Hour), now.Add(-time.Hour)
-	keys := []APIKeyRow{{ID: "1", Name: hostile, Prefix: "pk_12345678", Scopes: []string{"sites:read"}, CreatedAt: now, ExpiresAt: &later, LastUsedAt: &before, LastUsedIP: "192.0.2.1", Rotatable: true},
+	keys := []APIKeyRow{{ID: "1", Name: hostile, Prefix: "pk_12345678", Scopes: []string{"sites:read"}, CreatedAt: now, ExpiresAt: &later, LastUsedAt: &before, LastUsedIP: "192.0.2.1", Rotatable: true, Soon: true},
 		{ID: "2", ExpiresAt: &before}, {ID: "3", RevokedAt: &before}, {ID: "4"}}
 	form := APIKeyForm{Name: hostile, ExpiresInDays: "90", Scopes: []ScopeGroup{{Resource: "sites", Label: "Sites", Options: []ScopeOption{{Value: "sites:read", Label: "Read", Checked: true}}}}}
 	users := []UserRow{{ID: "1", Email: hostile, Role: "admin", Enabled: true, MFAEnabled: true, CreatedAt: now, LastLoginAt: &before}, {ID: "2"}, {ID: "3", Reenroll: true}}
@@ -84,6 +84,7 @@ func pages() map[string]templ.Component {
 		"set password refused":  SetPassword(SetPasswordProps{Page: refused(out, "password", "password_confirm")}),
 		"set password over":     SetPassword(SetPasswordProps{Page: out, Invalid: true}),
 		"overview":              Overview(OverviewProps{Page: in, MFAEnabled: true, BackupCodesRemaining: 2, ActiveAPIKeys: 1, Recent: events}),
+		"overview of old keys":  Overview(OverviewProps{Page: in, Expiring: keys[:1], MoreExpire: true}),
 		"overview empty":        Overview(OverviewProps{Page: in}),
 		"keys":                  APIKeys(APIKeysProps{Page: in, Keys: keys, NextCursor: hostile, Paged: true, Form: form}),
 		"keys empty":            APIKeys(APIKeysProps{Page: in, Form: form}),

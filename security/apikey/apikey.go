@@ -154,21 +154,10 @@ func List(r db.Reader, userID, before string, limit int) (keys []Key, next strin
 	if before == "" {
 		before = "g" // behind every UUID, which begins with a hex digit
 	}
-	rows, err := r.Query("SELECT "+columns+" FROM api_keys WHERE user_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3",
-		userID, before, limit+1)
+	keys, err = list(r.Query("SELECT "+columns+" FROM api_keys WHERE user_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3",
+		userID, before, limit+1))
 	if err != nil {
-		return nil, "", fmt.Errorf("apikey: list: %w", err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		k, err := scan(rows)
-		if err != nil {
-			return nil, "", fmt.Errorf("apikey: list: %w", err)
-		}
-		keys = append(keys, k)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, "", fmt.Errorf("apikey: list: %w", err)
+		return nil, "", err
 	}
 	if len(keys) > limit {
 		keys = keys[:limit]

@@ -23,6 +23,7 @@ const (
 	FactorsRemoved  Kind = "factors_removed"
 	NewDevice       Kind = "new_device"
 	AccountLocked   Kind = "account_locked"
+	KeyExpires      Kind = "key_expires"
 )
 
 // Message is one mail on its way. Details are what its text needs; never a
