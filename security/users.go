@@ -123,12 +123,17 @@ func (s *Service) InviteUser(ctx context.Context, c Caller, email, role string) 
 }
 
 // checkRoleGiven refuses, and records, that somebody gives a role above their
-// own.
+// own, or a key one that it does not reach.
 func (s *Service) checkRoleGiven(ctx context.Context, c Caller, role rbac.Role, details audit.Details) error {
+	details["role"] = role
+	// Who adds an admin gets the link to the account: a key would reach everything
+	// by it, whatever its scopes.
+	if c.Key != nil && role == rbac.Admin && !rbac.CoverEveryChange(c.scopes) {
+		return s.deny(ctx, c, secerr.New(secerr.InsufficientScope, "A key makes admins only with the scope *:*."), details)
+	}
 	if slices.Contains(rbac.UpTo(rbac.Role(c.User.Role)), role) {
 		return nil
 	}
-	details["role"] = role
 	return s.deny(ctx, c, secerr.New(secerr.Forbidden, "You cannot give a role above your own."), details)
 }
 
