@@ -30,8 +30,10 @@ func BenchmarkAppend(b *testing.B) {
 					b.Fatal(err)
 				}
 				defer func() { _ = d.Close() }()
-				if err := d.Write(context.Background(), tree.Begin); err != nil {
-					b.Fatal(err)
+				if with {
+					if err := d.Write(context.Background(), tree.Begin); err != nil {
+						b.Fatal(err)
+					}
 				}
 				appendConcurrently(b, d, callers)
 			})
