@@ -45,6 +45,7 @@ type Server struct {
 	now      func() time.Time
 	log      *slog.Logger
 	version  string
+	figures  http.Handler // of GET /metrics
 	echo     *echo.Echo
 
 	stopping context.Context // ends when Stop is called
@@ -68,7 +69,7 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{service: o.Service, site: site, sessions: sessionStore{secure: site.HTTPS()}, device: deviceCookie{secure: site.HTTPS()}, now: o.Now, log: o.Log, version: o.Version,
-		csrf: newCSRF(o.Service.MAC, o.Rand, site), echo: echo.New()}
+		csrf: newCSRF(o.Service.MAC, o.Rand, site), figures: newMetrics(o.Service, o.Log), echo: echo.New()}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	answer := ErrorHandler(s.pageProblem, o.Log)
 	s.echo.HTTPErrorHandler = func(err error, c echo.Context) {

@@ -49,6 +49,7 @@ func (s *Server) api() []route {
 	return []route{
 		{get, "/healthz", public, "", unlimited, true, s.healthz},
 		{get, "/readyz", public, "", unlimited, true, s.readyz},
+		{get, "/metrics", permitted, rbac.MetricsRead, limitAuthenticated, false, s.metrics},
 
 		{post, "/api/v1/auth/login", public, "", limitLogin, true, s.apiLogin},
 		{post, "/api/v1/auth/mfa", public, "", limitUnauthenticated, true, s.apiSecondFactor},

@@ -18,6 +18,7 @@ import (
 	"patronus.internal/dashboard/security"
 	"patronus.internal/dashboard/security/audit"
 	"patronus.internal/dashboard/security/securitytest"
+	"patronus.internal/dashboard/security/user"
 )
 
 // catcher is a sink that does what the test wants.
@@ -386,5 +387,26 @@ func TestHeadsOfTheLogAreSent(t *testing.T) {
 	p.push(t, c, false, "")
 	if len(c.heads) != 1 {
 		t.Errorf("%d heads were sent, want no more", len(c.heads))
+	}
+}
+
+// TestLateSinksAreTold to who looks after the whole log, and to nobody else.
+func TestLateSinksAreTold(t *testing.T) {
+	ctx := context.Background()
+	p := openPushing(t)
+	c := &catcher{kind: "syslog", id: "a", confirms: true, refuse: errors.New("away")}
+	p.reopen(t, c)
+	p.happen(t, 2)
+	p.push(t, c, true, "")
+	admin, reader := security.Caller{User: user.User{Role: "admin"}}, security.Caller{User: user.User{Role: "user"}}
+	if late, err := p.LateSinks(ctx, admin); err != nil || len(late) != 0 {
+		t.Errorf("at once: %+v, %v", late, err)
+	}
+	p.clock.Advance(2 * time.Minute)
+	if late, err := p.LateSinks(ctx, admin); err != nil || len(late) != 1 || late[0].Events != 2 || late[0].Age < time.Minute {
+		t.Errorf("later: %+v, %v", late, err)
+	}
+	if late, err := p.LateSinks(ctx, reader); err != nil || len(late) != 0 {
+		t.Errorf("a user is told of %+v, %v", late, err)
 	}
 }

@@ -46,6 +46,7 @@ type Permission string
 // The permissions that routes ask for.
 const (
 	AuditRead     Permission = "audit:read"
+	MetricsRead   Permission = "metrics:read"
 	UsersRead     Permission = "users:read"
 	UsersWrite    Permission = "users:write"
 	PoliciesRead  Permission = "policies:read"
