@@ -68,7 +68,7 @@ func (s *Service) erase(ctx context.Context, e audit.Erasure) error {
 			if err := outbox.DeleteTo(tx, e.Email); err != nil {
 				return err
 			}
-			if err := savedview.DeleteAbout(tx, e.Email); err != nil {
+			if err := savedview.DeleteAbout(tx, func(text string) bool { return audit.Mentions(text, e.Email) }); err != nil {
 				return err
 			}
 			return e.Settle(tx)

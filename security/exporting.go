@@ -8,6 +8,7 @@ import (
 
 	"patronus.internal/dashboard/security/audit"
 	"patronus.internal/dashboard/security/db"
+	"patronus.internal/dashboard/security/export"
 	"patronus.internal/dashboard/security/secerr"
 )
 
@@ -166,7 +167,7 @@ func (s *Service) beginExport(ctx context.Context, userID string, f audit.Filter
 }
 
 // verifiable is the format in which events take along what proves them.
-const verifiable = "ndjson"
+const verifiable = string(export.NDJSON)
 
 // handOver reads in batches. They are not searches of the page: the places of
 // exports bound them, and who waits for one waits as long as it takes.

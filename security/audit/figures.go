@@ -12,15 +12,6 @@ import (
 // Figures are numbers of events by severity.
 type Figures map[Severity]int64
 
-// Total is the sum of all severities.
-func (f Figures) Total() int64 {
-	var sum int64
-	for _, n := range f {
-		sum += n
-	}
-	return sum
-}
-
 // Hour is the beginning of the hour of an instant, in UTC. What is counted is
 // counted by whole hours.
 func Hour(t time.Time) time.Time { return db.FromMicros(hourOf(db.Micros(t))) }

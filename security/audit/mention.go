@@ -11,10 +11,13 @@ func inJSON(email string) string {
 	return strings.Trim(string(text), `"`)
 }
 
-// names reports whether a JSON text has the address, as a whole: that of somebody
-// else may begin or end like it.
-func names(text, email string) bool {
-	text, email = strings.ToLower(text), inJSON(email)
+// names reports whether a JSON text has the address, as a whole.
+func names(text, email string) bool { return Mentions(text, inJSON(email)) }
+
+// Mentions reports whether a text has the address, as a whole: that of somebody
+// else may begin or end like it. The address is canonical.
+func Mentions(text, email string) bool {
+	text = strings.ToLower(text)
 	for from := 0; ; {
 		at := strings.Index(text[from:], email)
 		if at < 0 {

@@ -258,7 +258,7 @@ func TestFiguresAgreeWithTheEvents(t *testing.T) {
 			}
 		}
 	}
-	if got, err := CountSince(r, since); err != nil || fmt.Sprint(got) != fmt.Sprint(all) || got.Total() != all.Total() {
+	if got, err := CountSince(r, since); err != nil || fmt.Sprint(got) != fmt.Sprint(all) {
 		t.Errorf("counted %v, want %v (%v)", got, all, err)
 	}
 	if got, err := CountOwnSince(r, "u2", since); err != nil || fmt.Sprint(got) != fmt.Sprint(own) || len(own) == 0 {
@@ -278,7 +278,7 @@ func TestEmptyLogAndUnknownTime(t *testing.T) {
 	if from, to, err := Span(r); err != nil || !from.IsZero() || !to.IsZero() {
 		t.Errorf("from %s to %s, %v", from, to, err)
 	}
-	if own, err := CountOwnSince(r, "u", searchStart); err != nil || own.Total() != 0 {
+	if own, err := CountOwnSince(r, "u", searchStart); err != nil || len(own) != 0 {
 		t.Errorf("%v, %v", own, err)
 	}
 }

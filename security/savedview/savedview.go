@@ -6,8 +6,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
-	"strings"
+	"slices"
 
 	"patronus.internal/dashboard/security/db"
 	"patronus.internal/dashboard/security/secerr"
@@ -57,7 +58,11 @@ func Add(tx *db.Tx, userID, name, query string) (View, error) {
 
 // List returns the views of a user, by name.
 func List(r db.Reader, userID string) ([]View, error) {
-	rows, err := r.Query("SELECT id, name, query FROM saved_views WHERE user_id = $1 ORDER BY name", userID)
+	return read(r, "SELECT id, name, query FROM saved_views WHERE user_id = $1 ORDER BY name", userID)
+}
+
+func read(r db.Reader, query string, args ...any) ([]View, error) {
+	rows, err := r.Query(query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("savedview: list: %w", err)
 	}
@@ -89,14 +94,25 @@ func Delete(tx *db.Tx, userID, id string) (name string, err error) {
 	return name, nil
 }
 
-// DeleteAbout deletes the views of anybody that are about an address, by name or by
-// filter.
-func DeleteAbout(tx *db.Tx, email string) error {
-	pattern := "%" + strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(email) + "%"
-	encoded := "%" + strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(strings.ToLower(url.QueryEscape(email))) + "%"
-	_, err := tx.Exec(`DELETE FROM saved_views WHERE LOWER(name) LIKE $1 ESCAPE '\' OR LOWER(query) LIKE $2 ESCAPE '\'`, pattern, encoded)
+// DeleteAbout deletes the views of anybody for which about reports that their name or
+// one of their filters is about somebody.
+func DeleteAbout(tx *db.Tx, about func(text string) bool) error {
+	views, err := read(tx, "SELECT id, name, query FROM saved_views")
 	if err != nil {
-		return fmt.Errorf("saved views: delete: %w", err)
+		return err
+	}
+	for _, v := range views {
+		filters, err := url.ParseQuery(v.Query)
+		if err != nil { // this program encoded it, so somebody else wrote it since
+			return fmt.Errorf("savedview: the filters of a view: %w", err)
+		}
+		texts := append(slices.Concat(slices.Collect(maps.Values(filters))...), v.Name)
+		if !slices.ContainsFunc(texts, about) {
+			continue
+		}
+		if _, err := tx.Exec("DELETE FROM saved_views WHERE id = $1", v.ID); err != nil {
+			return fmt.Errorf("savedview: delete: %w", err)
+		}
 	}
 	return nil
 }
