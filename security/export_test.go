@@ -49,6 +49,9 @@ func (s *Service) PushOnce(ctx context.Context) (err error) {
 	return err
 }
 
+// KeepDueCheckpoint keeps the head of now if it is due.
+func (s *Service) KeepDueCheckpoint(ctx context.Context) error { return s.keepCheckpoint(ctx, false) }
+
 // KeepCheckpoint keeps the head of now.
 func (s *Service) KeepCheckpoint(ctx context.Context) error { return s.keepCheckpoint(ctx, true) }
 
