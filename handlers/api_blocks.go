@@ -74,7 +74,7 @@ func (s *Server) apiListBlocks(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	blocks, next, err := s.service.Blocks(c.Request().Context(), before, limit)
+	blocks, next, err := s.service.Blocks(c.Request().Context(), caller(c), before, limit)
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ func (s *Server) apiMe(c echo.Context) error {
 		Permissions []rbac.Permission `json:"permissions"`
 		MFAEnabled  bool              `json:"mfa_enabled"`
 		SessionID   string            `json:"session_id,omitempty"`
-	}{who.User.ID, who.User.Email, who.User.Role, who.Permissions(), who.User.MFAEnabled, who.Session.ID})
+	}{who.User.ID, who.User.Email, who.User.Role, who.Held().Permissions(), who.User.MFAEnabled, who.Session.ID})
 }
 
 // apiChangePassword sets a new password: POST /me/password.

@@ -29,7 +29,7 @@ func (s *Server) apiListUsers(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	users, next, err := s.service.Users(c.Request().Context(), values.Get("email"), after, limit)
+	users, next, err := s.service.Users(c.Request().Context(), caller(c), values.Get("email"), after, limit)
 	if err != nil {
 		return err
 	}

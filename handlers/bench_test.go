@@ -67,7 +67,7 @@ func BenchmarkRequest(b *testing.B) {
 	}
 	bare := echo.New()
 	bare.GET("/api/v1/me", func(c echo.Context) error {
-		return c.JSON(http.StatusOK, map[string]any{"id": caller.User.ID, "email": address, "role": "viewer", "permissions": caller.Permissions(), "mfa_enabled": false})
+		return c.JSON(http.StatusOK, map[string]any{"id": caller.User.ID, "email": address, "role": "viewer", "permissions": caller.Held().Permissions(), "mfa_enabled": false})
 	})
 	for _, c := range []struct {
 		name    string

@@ -118,7 +118,7 @@ func (s *Server) page(c echo.Context, title, active string) views.Page {
 	p := views.Page{Title: title, Active: active, CSRF: s.formToken(c), RequestID: RequestIDFrom(c.Request().Context()), Now: s.now()}
 	if who := caller(c); who.User.ID != "" {
 		p.User = &views.Viewer{Email: who.User.Email, Role: who.User.Role, EnrollmentRequired: who.EnrollmentRequired,
-			CanReadAudit: who.Reach(rbac.AuditRead) == rbac.All, CanReadUsers: who.Reach(rbac.UsersRead) == rbac.All, CanReadBlocks: who.Reach(rbac.IPBlocksRead) == rbac.All}
+			CanReadAudit: who.Reach(rbac.AuditRead) == rbac.All, CanReadUsers: who.Reach(rbac.UsersRead) != rbac.None, CanReadBlocks: who.Reach(rbac.IPBlocksRead) != rbac.None}
 		p.NewDevice = who.Session.NewDevice
 	}
 	return p
@@ -183,6 +183,7 @@ var fieldLabels = map[string]string{
 	"event_type": "Type", "severity": "Severity", "success": "Outcome", "ip": "Address", "since": "From", "until": "Until", "q": "Contains",
 	"duration": "For how long", "reason": "Reason", "about": "Address or request id",
 	"limit": "How many", "cursor": "Page of the list", "format": "Format", "user_id": "User id", "key_id": "API key id",
+	"permission": "Permission", "resource_id": "Only for one",
 }
 
 // parseSwitch reads a parameter that is true or false; without it, it is false.

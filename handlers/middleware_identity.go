@@ -133,8 +133,12 @@ func (s *Server) enter(c echo.Context, r route, who security.Caller) error {
 	ctx := c.Request().Context()
 	var err error
 	switch {
-	case r.access == permitted, r.access == ownOr && who.Key != nil:
+	case r.access == permitted && strings.Contains(r.path, "/:id"):
+		err = s.service.AuthorizeOn(ctx, who, r.permission, c.Param("id"))
+	case r.access == permitted:
 		err = s.service.Authorize(ctx, who, r.permission)
+	case r.access == inPart, r.access == ownOr && who.Key != nil:
+		err = s.service.AuthorizeSome(ctx, who, r.permission)
 	case r.access == person:
 		err = s.service.AuthorizePerson(ctx, who)
 	}

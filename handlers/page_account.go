@@ -26,7 +26,7 @@ func (s *Server) renderAccount(c echo.Context, status int, page views.Page) erro
 	who := caller(c)
 	props := views.AccountProps{Page: page, CreatedAt: who.User.CreatedAt, MFAEnabled: who.User.MFAEnabled,
 		Rules: s.passwordRules(who.User.MFAEnabled)}
-	for _, p := range who.Permissions() {
+	for _, p := range who.Held().Permissions() {
 		props.Permissions = append(props.Permissions, string(p))
 	}
 	return s.render(c, status, views.Account(props))

@@ -50,7 +50,7 @@ func (s *Server) renderKeys(c echo.Context, status int, props views.APIKeysProps
 		props.Keys = append(props.Keys, row)
 	}
 	props.NextCursor, props.Paged = encodeIDCursor(next), before != ""
-	props.Form.Scopes = scopeGroups(rbac.Role(who.User.Role), chosen)
+	props.Form.Scopes = scopeGroups(who.Held(), chosen)
 	return s.render(c, status, views.APIKeys(props))
 }
 
@@ -67,10 +67,10 @@ func scopesOf(k apikey.Key) []rbac.Scope {
 	return scopes
 }
 
-// scopeGroups offers what the role may give, resource by resource.
-func scopeGroups(role rbac.Role, chosen []string) []views.ScopeGroup {
+// scopeGroups offers what somebody may give, resource by resource.
+func scopeGroups(held rbac.Held, chosen []string) []views.ScopeGroup {
 	var groups []views.ScopeGroup
-	for _, scope := range rbac.Grantable(role) {
+	for _, scope := range held.Scopable() {
 		resource, action, _ := strings.Cut(string(scope), ":")
 		if len(groups) == 0 || groups[len(groups)-1].Resource != resource {
 			groups = append(groups, views.ScopeGroup{Resource: resource, Label: resourceLabels[resource]})

@@ -86,7 +86,7 @@ func (s *Server) renderIPBlocks(c echo.Context, status int, page views.Page, for
 			props.Explanation = explanation(e)
 		}
 	}
-	blocks, next, err := s.service.Blocks(ctx, before, blocksPerPage)
+	blocks, next, err := s.service.Blocks(ctx, who, before, blocksPerPage)
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ import (
 // changeRole gives a user another role.
 func (s *Server) changeRole() confirmation {
 	return confirmation{action: stepup.ChangeRole, title: "Change a role", menu: views.MenuUsers, button: "Change it",
-		about: s.aboutUser("The role counts at once, also for their API keys. They are signed out everywhere."),
+		about: s.aboutUser("The role counts at once, also for their API keys. What is granted to them beyond it stays. They are signed out everywhere."),
 		roles: func(c echo.Context) ([]string, string, error) {
 			roles := rolesFor(caller(c))
 			if c.Request().Method == http.MethodPost {

@@ -40,13 +40,15 @@ func (s *Server) pageUsers(c echo.Context) error {
 
 // renderUsers fills in the list and the choices of the form.
 func (s *Server) renderUsers(c echo.Context, status int, props views.UsersProps, values url.Values) error {
-	props.CanRevoke, props.CanWrite, props.SendsMail = s.mayRevoke(c), s.mayWriteUsers(c), s.service.SendsMail()
-	props.Form.Roles = rolesFor(caller(c))
+	who := caller(c)
+	props.CanAdd, props.SendsMail = who.Reach(rbac.UsersWrite) == rbac.All, s.service.SendsMail()
+	props.CanRevokeAll, props.CanReenrollAll = mayForEveryone(who, rbac.SessionsWrite), mayForEveryone(who, rbac.UsersWrite)
+	props.Form.Roles = rolesFor(who)
 	after, err := decodeIDCursor(values.Get("cursor"))
 	if err != nil {
 		return err
 	}
-	users, next, err := s.service.Users(c.Request().Context(), values.Get("email"), after, usersPerPage)
+	users, next, err := s.service.Users(c.Request().Context(), who, values.Get("email"), after, usersPerPage)
 	if err != nil {
 		if status, err = s.formProblem(c, &props.Page, err); err != nil {
 			return err
@@ -108,11 +110,10 @@ func userRow(u user.User) views.UserRow {
 		CreatedAt: u.CreatedAt, LastLoginAt: u.LastLoginAt}
 }
 
-func (s *Server) mayRevoke(c echo.Context) bool {
-	return caller(c).Reach(rbac.SessionsWrite) == rbac.All
-}
-func (s *Server) mayWriteUsers(c echo.Context) bool {
-	return caller(c).Reach(rbac.UsersWrite) == rbac.All
+// mayForEveryone reports whether somebody has a permission for everybody, admins
+// too.
+func mayForEveryone(who security.Caller, p rbac.Permission) bool {
+	return who.Reach(p) == rbac.All && who.Held().Covers(rbac.Held{Role: rbac.Admin})
 }
 
 // pageUser shows one user and what an admin may do for them.
@@ -135,14 +136,37 @@ func (s *Server) pageUser(c echo.Context) error {
 		page.Notice = "They are signed out everywhere."
 	case "unlocked":
 		page.Notice = "The failed sign-ins are forgotten."
+	case "granted":
+		page.Notice = "It is granted, and counts from now on."
+	case "revoked":
+		page.Notice = "It is revoked, and counts no longer."
 	case "reenroll":
 		page.Notice = "At their next sign-in they set up a new second factor."
 	}
-	events, err := s.service.UserLogs(c.Request().Context(), caller(c), u.ID, userEvents)
+	return s.renderUser(c, http.StatusOK, page, u, views.GrantForm{})
+}
+
+// renderUser fills in what is known of a user and what the caller may do for them.
+func (s *Server) renderUser(c echo.Context, status int, page views.Page, u user.User, form views.GrantForm) error {
+	ctx, who := c.Request().Context(), caller(c)
+	props := views.UserProps{Page: page, User: userRow(u), Grant: form}
+	var err error
+	if props.CanRevoke, err = s.service.MayActOn(ctx, who, rbac.SessionsWrite, u); err != nil {
+		return err
+	}
+	if props.CanWrite, err = s.service.MayActOn(ctx, who, rbac.UsersWrite, u); err != nil {
+		return err
+	}
+	if props.Grants, err = s.grantRows(ctx, who, u.ID); err != nil {
+		return err
+	}
+	props.Grant.Choices = grantChoices(who.Held())
+	events, err := s.service.UserLogs(ctx, who, u.ID, userEvents)
 	if err != nil {
 		return err
 	}
-	return s.render(c, http.StatusOK, views.User(views.UserProps{Page: page, User: userRow(u), Events: eventRows(events), CanRevoke: s.mayRevoke(c), CanWrite: s.mayWriteUsers(c)}))
+	props.Events = eventRows(events)
+	return s.render(c, status, views.User(props))
 }
 
 // submitUnlock forgets the failed sign-ins of a user.

@@ -74,6 +74,13 @@ func blocked(s *stage) string {
 	return block.ID
 }
 
+// granted is the id of something that is granted to the user.
+func granted(s *stage) string {
+	g, err := s.service.Grant(s.ctx, s.caller(s.ada.Token), s.uma.ID, "metrics:read", "")
+	s.check(err)
+	return g.ID
+}
+
 // begunTOTP is the code of an enrollment that the user began where the token or
 // the cookie is.
 func begunTOTP(s *stage, who security.Caller) string {
@@ -291,6 +298,19 @@ var examples = map[string]example{
 		_, err := s.service.UpdateUser(s.ctx, s.caller(s.ada.Token), secret.Text{}, s.uma.ID, security.UserPatch{Enabled: new(bool)})
 		s.check(err)
 		return call{id: s.uma.ID, form: fields{}}
+	}},
+	"GET /api/v1/users/:id/grants": {call: func(s *stage) call { return call{id: s.uma.ID} }},
+	"POST /api/v1/users/:id/grants": {status: 201, events: []audit.Type{audit.PermissionGrant}, call: func(s *stage) call {
+		return call{id: s.uma.ID, json: fields{"permission": "users:write", "resource_id": s.ada.ID}}
+	}},
+	"DELETE /api/v1/users/:id/grants/:grant_id": {status: 204, events: []audit.Type{audit.PermissionRevoke}, call: func(s *stage) call {
+		return call{path: "/api/v1/users/" + s.uma.ID + "/grants/" + granted(s)}
+	}},
+	"POST /users/:id/grants": {status: 303, events: []audit.Type{audit.PermissionGrant}, call: func(s *stage) call {
+		return call{id: s.uma.ID, form: fields{"permission": "users:write"}}
+	}},
+	"POST /users/:id/grants/:grant_id/revoke": {status: 303, events: []audit.Type{audit.PermissionRevoke}, call: func(s *stage) call {
+		return call{path: "/users/" + s.uma.ID + "/grants/" + granted(s) + "/revoke", form: fields{}}
 	}},
 	"GET /users/:id/delete":  {call: func(s *stage) call { return call{id: s.uma.ID} }},
 	"POST /users/:id/delete": {status: 303, events: []audit.Type{audit.MFAVerify, audit.UserDelete, audit.SessionEnd, audit.SessionEnd}, call: confirm(umaID)},

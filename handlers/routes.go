@@ -12,12 +12,16 @@ import (
 type access string
 
 const (
-	public    access = "public"     // anybody
-	anyone    access = "any"        // any identity
-	person    access = "person"     // a signed-in person, about their own account
-	permitted access = "permission" // who has the route's permission
-	ownOr     access = "own or permission"
-	// ownOr: a person for what is their own; a key only with the permission
+	public access = "public" // anybody
+	anyone access = "any"    // any identity
+	person access = "person" // a signed-in person, about their own account
+	// permitted: who has the route's permission; where the path names one
+	// resource, for this one.
+	permitted access = "permission"
+	// inPart: who has it for any resource; the answer holds only these.
+	inPart access = "permission in part"
+	// ownOr: a person for what is their own; a key only with the permission.
+	ownOr access = "own or permission"
 )
 
 // limitClass names the rate limit of the policy that counts a route. Calls
@@ -87,13 +91,16 @@ func (s *Server) api() []route {
 		{post, "/api/v1/admin/force-mfa-reenroll", permitted, rbac.UsersWrite, limitAuthenticated, false, s.apiForceReenrollment},
 
 		{post, "/api/v1/admin/block-ip", permitted, rbac.IPBlocksWrite, limitAuthenticated, false, s.apiBlockIP},
-		{get, "/api/v1/admin/blocked-ips", permitted, rbac.IPBlocksRead, limitAuthenticated, false, s.apiListBlocks},
+		{get, "/api/v1/admin/blocked-ips", inPart, rbac.IPBlocksRead, limitAuthenticated, false, s.apiListBlocks},
 		{del, "/api/v1/admin/blocked-ips/:id", permitted, rbac.IPBlocksWrite, limitAuthenticated, false, s.apiUnblockIP},
-		{get, "/api/v1/users", permitted, rbac.UsersRead, limitAuthenticated, false, s.apiListUsers},
+		{get, "/api/v1/users", inPart, rbac.UsersRead, limitAuthenticated, false, s.apiListUsers},
 		{post, "/api/v1/users", permitted, rbac.UsersWrite, limitAuthenticated, false, s.apiInviteUser},
 		{get, "/api/v1/users/:id", permitted, rbac.UsersRead, limitAuthenticated, false, s.apiGetUser},
 		{patch, "/api/v1/users/:id", permitted, rbac.UsersWrite, limitAuthenticated, false, s.apiPatchUser},
 		{del, "/api/v1/users/:id", permitted, rbac.UsersWrite, limitAuthenticated, false, s.apiDeleteUser},
+		{get, "/api/v1/users/:id/grants", permitted, rbac.UsersRead, limitAuthenticated, false, s.apiListGrants},
+		{post, "/api/v1/users/:id/grants", permitted, rbac.UsersWrite, limitAuthenticated, false, s.apiGrant},
+		{del, "/api/v1/users/:id/grants/:grant_id", permitted, rbac.UsersWrite, limitAuthenticated, false, s.apiRevokeGrant},
 		{get, "/api/v1/policies", permitted, rbac.PoliciesRead, limitAuthenticated, false, s.apiGetPolicy},
 		{patch, "/api/v1/policies", permitted, rbac.PoliciesWrite, limitAuthenticated, false, s.apiPatchPolicy},
 	}
@@ -156,11 +163,11 @@ func (s *Server) pages() []route {
 		{get, "/account/mfa/factors/:id/remove", person, "", limitAuthenticated, false, s.ask(s.removeFactor())},
 		{post, "/account/mfa/factors/:id/remove", person, "", limitAuthenticated, false, s.confirmed(s.removeFactor())},
 
-		{get, "/ip-blocks", permitted, rbac.IPBlocksRead, limitAuthenticated, false, s.pageIPBlocks},
+		{get, "/ip-blocks", inPart, rbac.IPBlocksRead, limitAuthenticated, false, s.pageIPBlocks},
 		{post, "/ip-blocks", permitted, rbac.IPBlocksWrite, limitAuthenticated, false, s.submitBlockIP},
 		{post, "/ip-blocks/forget", permitted, rbac.IPBlocksWrite, limitAuthenticated, false, s.submitForgetAddress},
 		{post, "/ip-blocks/:id/remove", permitted, rbac.IPBlocksWrite, limitAuthenticated, false, s.submitUnblockIP},
-		{get, "/users", permitted, rbac.UsersRead, limitAuthenticated, false, s.pageUsers},
+		{get, "/users", inPart, rbac.UsersRead, limitAuthenticated, false, s.pageUsers},
 		{post, "/users", permitted, rbac.UsersWrite, limitAuthenticated, false, s.submitAddUser},
 		{get, "/users/:id", permitted, rbac.UsersRead, limitAuthenticated, false, s.pageUser},
 		{post, "/users/:id/unlock", permitted, rbac.UsersWrite, limitAuthenticated, false, s.submitUnlock},
@@ -179,6 +186,8 @@ func (s *Server) pages() []route {
 		{get, "/users/:id/disable", permitted, rbac.UsersWrite, limitAuthenticated, false, s.ask(s.disableUser())},
 		{post, "/users/:id/disable", permitted, rbac.UsersWrite, limitAuthenticated, false, s.confirmed(s.disableUser())},
 		{post, "/users/:id/enable", permitted, rbac.UsersWrite, limitAuthenticated, false, s.submitEnable},
+		{post, "/users/:id/grants", permitted, rbac.UsersWrite, limitAuthenticated, false, s.submitGrant},
+		{post, "/users/:id/grants/:grant_id/revoke", permitted, rbac.UsersWrite, limitAuthenticated, false, s.submitRevokeGrant},
 		{get, "/users/:id/delete", permitted, rbac.UsersWrite, limitAuthenticated, false, s.ask(s.deleteUser(false))},
 		{post, "/users/:id/delete", permitted, rbac.UsersWrite, limitAuthenticated, false, s.confirmed(s.deleteUser(false))},
 		{get, "/users/:id/erase", permitted, rbac.UsersWrite, limitAuthenticated, false, s.ask(s.deleteUser(true))},

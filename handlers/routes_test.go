@@ -52,7 +52,7 @@ func TestRouteTableIsDocumented(t *testing.T) {
 func TestRoutesAreConsistent(t *testing.T) {
 	s := &Server{}
 	for _, r := range slices.Concat(s.api(), s.streams(), s.pages()) {
-		if needs := r.access == permitted || r.access == ownOr; needs != (r.permission != "") {
+		if needs := r.access == permitted || r.access == inPart || r.access == ownOr; needs != (r.permission != "") {
 			t.Errorf("%s %s is %s with the permission %q", r.method, r.path, r.access, r.permission)
 		}
 		if r.method != "GET" && r.limit == unlimited {

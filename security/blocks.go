@@ -9,6 +9,7 @@ import (
 	"patronus.internal/dashboard/security/audit"
 	"patronus.internal/dashboard/security/db"
 	"patronus.internal/dashboard/security/ipblock"
+	"patronus.internal/dashboard/security/rbac"
 	"patronus.internal/dashboard/security/revocation"
 	"patronus.internal/dashboard/security/secerr"
 )
@@ -94,9 +95,14 @@ func (s *Service) UnblockIP(ctx context.Context, c Caller, id string) error {
 }
 
 // Blocks lists the blocks in force, newest first, and the cursor of the ones
-// that follow.
-func (s *Service) Blocks(ctx context.Context, before string, limit int) ([]ipblock.Block, string, error) {
-	return ipblock.Page(s.db.Read(ctx), s.now(), before, limit)
+// that follow; only single ones where ip_blocks:read was granted for these
+// alone.
+func (s *Service) Blocks(ctx context.Context, c Caller, before string, limit int) ([]ipblock.Block, string, error) {
+	var only []string
+	if c.Reach(rbac.IPBlocksRead) != rbac.All {
+		only = c.Held().Resources(rbac.IPBlocksRead)
+	}
+	return ipblock.Page(s.db.Read(ctx), s.now(), only, before, limit)
 }
 
 // Blocked returns secerr.IPBlocked for a request from a blocked address.

@@ -3,6 +3,7 @@ package security
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"time"
 
 	"patronus.internal/dashboard/security/apikey"
@@ -48,18 +49,17 @@ type Caller struct {
 	// before anything else.
 	EnrollmentRequired bool
 
+	grants []rbac.Grant
 	scopes []rbac.Scope // nil for a person
 }
 
-// Reach is how far the caller gets with a permission now.
-func (c Caller) Reach(p rbac.Permission) rbac.Reach {
-	return rbac.Allow(rbac.Role(c.User.Role), c.scopes, p)
+// Held is what the caller may do now.
+func (c Caller) Held() rbac.Held {
+	return rbac.Held{Role: rbac.Role(c.User.Role), Grants: c.grants, Scopes: c.scopes}
 }
 
-// Permissions lists what the caller may do now.
-func (c Caller) Permissions() []rbac.Permission {
-	return rbac.Permissions(rbac.Role(c.User.Role), c.scopes)
-}
+// Reach is how far the caller gets with a permission now.
+func (c Caller) Reach(p rbac.Permission) rbac.Reach { return c.Held().Reach(p) }
 
 func (c Caller) actor() audit.Actor {
 	a := c.Request.actor()
@@ -81,26 +81,31 @@ func (c Caller) holder() stepup.Holder {
 // change runs a change of the caller's, provided that the caller is still who
 // they were when the request came in. Between the two lies whatever time the
 // body took to arrive and the change waited, and in it a sign-out or a lost
-// role must count.
+// role must count. A change to somebody above them is recorded as denied.
 func (s *Service) change(ctx context.Context, c Caller, do func(*db.Tx) error) error {
-	return s.commit(ctx, func(tx *db.Tx) error {
+	err := s.commit(ctx, func(tx *db.Tx) error {
 		if err := still(tx, tx.Now(), c); err != nil {
 			return err
 		}
 		return do(tx)
 	})
+	return s.deniedAbove(ctx, c, err)
 }
 
 // still answers secerr.TokenRevoked or secerr.Unauthenticated when the caller's
 // session or key does not count any more, and secerr.Forbidden when their role
-// is another.
+// or what was granted to them is another.
 func still(r db.Reader, now time.Time, c Caller) error {
 	u, err := user.ByID(r, c.User.ID)
 	if err != nil {
 		return absent(err, errRevoked())
 	}
-	if u.Role != c.User.Role {
-		return secerr.New(secerr.Forbidden, "Your role has changed in the meantime. Try again.")
+	grants, err := grantsOf(r, u.ID)
+	if err != nil {
+		return err
+	}
+	if u.Role != c.User.Role || !slices.Equal(grants, c.grants) {
+		return secerr.New(secerr.Forbidden, "What you may do has changed in the meantime. Try again.")
 	}
 	if c.Key != nil {
 		key, err := apikey.Again(r, *c.Key)
@@ -141,13 +146,36 @@ func (s *Service) Supersede(ctx context.Context, req Request, cookie secret.Text
 	})
 }
 
-// Authorize checks that the caller has a permission. A person without it gets
-// secerr.Forbidden, a key secerr.InsufficientScope, and the log an event.
+// Authorize checks that the caller has a permission as a whole, or for what is
+// their own where it goes so far. A person without it gets secerr.Forbidden, a
+// key secerr.InsufficientScope, and the log an event.
 func (s *Service) Authorize(ctx context.Context, c Caller, p rbac.Permission) error {
+	if reach := c.Reach(p); reach == rbac.All || reach == rbac.Own {
+		return nil
+	}
+	return s.lacks(ctx, c, p)
+}
+
+// AuthorizeSome is Authorize for what narrows its answer to the single resources
+// that were granted.
+func (s *Service) AuthorizeSome(ctx context.Context, c Caller, p rbac.Permission) error {
 	if c.Reach(p) != rbac.None {
 		return nil
 	}
-	refusal := secerr.New(secerr.Forbidden, "Your role does not allow this. It needs the permission "+string(p)+".")
+	return s.lacks(ctx, c, p)
+}
+
+// AuthorizeOn is Authorize for one resource. Where the permission was granted for
+// others alone, this one is secerr.NotFound, as if it were missing.
+func (s *Service) AuthorizeOn(ctx context.Context, c Caller, p rbac.Permission, ids ...string) error {
+	if c.Reach(p) != rbac.Some || c.Held().On(p, ids...) {
+		return s.AuthorizeSome(ctx, c, p)
+	}
+	return s.deny(ctx, c, secerr.New(secerr.NotFound, "There is nothing with this id."), audit.Details{"permission": string(p), "resource_id": ids[0]})
+}
+
+func (s *Service) lacks(ctx context.Context, c Caller, p rbac.Permission) error {
+	refusal := secerr.New(secerr.Forbidden, "You may not do this. It needs the permission "+string(p)+".")
 	if c.Key != nil {
 		refusal = secerr.New(secerr.InsufficientScope, "This API key may not do this. It needs the scope "+string(p)+
 			", and its owner the same permission.")

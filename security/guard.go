@@ -153,10 +153,11 @@ func (s *Service) failed(tx *db.Tx, req Request, a attempt, u user.User) error {
 }
 
 // Unlock forgets the failed sign-ins of a user: lock, wait, CAPTCHA and what is
-// used up of the limit. It returns secerr.NotFound for an unknown user.
+// used up of the limit. It returns secerr.NotFound for an unknown user, and
+// secerr.Forbidden for one above the caller.
 func (s *Service) Unlock(ctx context.Context, c Caller, id string) error {
 	return s.change(ctx, c, func(tx *db.Tx) error {
-		u, err := user.ByID(tx, id)
+		u, err := subject(tx, c, id)
 		if err != nil {
 			return err
 		}

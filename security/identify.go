@@ -89,7 +89,11 @@ func (s *Service) person(ctx context.Context, req Request, found session.Session
 	if err != nil || !u.Enabled || u.MFAEnabled && !found.TwoFactors() {
 		return Caller{}, absent(err, secerr.New(secerr.Unauthenticated, "Your session has ended. Sign in again."))
 	}
-	return Caller{Request: req, User: u, Session: found, EnrollmentRequired: s.enrollmentRequired(u)}, nil
+	grants, err := s.grantsNow(ctx, u.ID)
+	if err != nil {
+		return Caller{}, err
+	}
+	return Caller{Request: req, User: u, Session: found, EnrollmentRequired: s.enrollmentRequired(u), grants: grants}, nil
 }
 
 // touch keeps the time of the last use and reports whether it wrote it. A
@@ -123,7 +127,11 @@ func (s *Service) identifyKey(ctx context.Context, req Request, bearer secret.Te
 	if err != nil || !owner.Enabled {
 		return Caller{}, absent(err, refusal)
 	}
-	c := Caller{Request: req, User: owner, Key: &key, scopes: make([]rbac.Scope, 0, len(key.Scopes))}
+	grants, err := s.grantsNow(ctx, owner.ID)
+	if err != nil {
+		return Caller{}, err
+	}
+	c := Caller{Request: req, User: owner, Key: &key, grants: grants, scopes: make([]rbac.Scope, 0, len(key.Scopes))}
 	for _, scope := range key.Scopes {
 		c.scopes = append(c.scopes, rbac.Scope(scope))
 	}

@@ -16,7 +16,8 @@ import (
 // RevokeAllTokens ends every session of a user, or of everyone when userID is
 // empty, with all tokens and cookies; the caller's own session lives on. It
 // returns how many sessions ended. It returns secerr.NonceRequired,
-// secerr.NonceInvalid, and secerr.NotFound for an unknown user.
+// secerr.NonceInvalid, secerr.NotFound for an unknown user, and
+// secerr.Forbidden where somebody is above the caller.
 func (s *Service) RevokeAllTokens(ctx context.Context, c Caller, nonce secret.Text, userID, reason string) (int64, error) {
 	if reason != "" {
 		cleaned, err := cleanName("reason", reason)
@@ -35,6 +36,9 @@ func (s *Service) RevokeAllTokens(ctx context.Context, c Caller, nonce secret.Te
 			details["reason"] = audit.FreeText(reason)
 		}
 		if userID == "" {
+			if err := nobodyAbove(c); err != nil {
+				return err
+			}
 			ended, err := session.EndEveryone(tx, c.Session.ID, "revoked_by_admin")
 			if err != nil {
 				return err
@@ -46,7 +50,7 @@ func (s *Service) RevokeAllTokens(ctx context.Context, c Caller, nonce secret.Te
 				return err
 			}
 		} else {
-			target, err := user.ByID(tx, userID)
+			target, err := subject(tx, c, userID)
 			if err != nil {
 				return err
 			}
@@ -70,12 +74,20 @@ func (s *Service) RevokeAllTokens(ctx context.Context, c Caller, nonce secret.Te
 // ForceReenrollment makes a user, or everyone with a second factor when userID
 // is empty, enrol a new one: their sessions end, the caller's too, and the next
 // sign-in, with the old factor, may do nothing else. It returns how many users
-// that are. It returns secerr.NonceRequired, secerr.NonceInvalid, and
-// secerr.NotFound for a user who is unknown or disabled.
+// that are. It returns secerr.NonceRequired, secerr.NonceInvalid,
+// secerr.Forbidden where somebody is above the caller, and secerr.NotFound for a
+// user who is unknown or disabled.
 func (s *Service) ForceReenrollment(ctx context.Context, c Caller, nonce secret.Text, userID string) (int, error) {
 	var users int
 	err := s.change(ctx, c, func(tx *db.Tx) error {
 		if err := stepup.Spend(tx, c.holder(), stepup.ForceReenrollment, nonce); err != nil {
+			return err
+		}
+		if userID == "" {
+			if err := nobodyAbove(c); err != nil {
+				return err
+			}
+		} else if _, err := subject(tx, c, userID); err != nil {
 			return err
 		}
 		ids, err := user.ForceReenrollment(tx, userID)

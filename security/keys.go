@@ -13,6 +13,7 @@ import (
 	"patronus.internal/dashboard/security/apikey"
 	"patronus.internal/dashboard/security/audit"
 	"patronus.internal/dashboard/security/db"
+	"patronus.internal/dashboard/security/grant"
 	"patronus.internal/dashboard/security/rbac"
 	"patronus.internal/dashboard/security/revocation"
 	"patronus.internal/dashboard/security/secerr"
@@ -47,7 +48,7 @@ func (s *Service) CreateKey(ctx context.Context, c Caller, r KeyRequest) (apikey
 		return apikey.Key{}, secret.Text{}, err
 	}
 	for _, scope := range wanted.Scopes {
-		if !rbac.Scope(scope).Within(rbac.Role(c.User.Role)) {
+		if !c.Held().MayScope(rbac.Scope(scope)) {
 			return apikey.Key{}, secret.Text{}, s.deny(ctx, c, secerr.New(secerr.Forbidden,
 				"A key cannot do more than you may do yourself. Leave out "+scope+"."), audit.Details{"scope": scope})
 		}
@@ -139,20 +140,25 @@ func (s *Service) parseKey(c Caller, r KeyRequest) (apikey.New, error) {
 }
 
 // Keys lists the keys of a user, newest first: the caller's own when userID is
-// empty. Those of others need api_keys:read.
+// empty. Those of others need api_keys:read, and where it was granted for single
+// keys, only these are listed.
 func (s *Service) Keys(ctx context.Context, c Caller, userID, before string, limit int) ([]apikey.Key, string, error) {
 	if userID == "" {
 		userID = c.User.ID
 	}
+	f := apikey.Filter{UserID: userID, Before: before, Limit: limit}
 	if userID != c.User.ID {
-		if err := s.Authorize(ctx, c, rbac.APIKeysRead); err != nil {
+		if err := s.AuthorizeSome(ctx, c, rbac.APIKeysRead); err != nil {
 			return nil, "", err
+		}
+		if !c.Held().On(rbac.APIKeysRead, userID) {
+			f.Only = c.Held().Resources(rbac.APIKeysRead)
 		}
 		if _, err := user.ByID(s.db.Read(ctx), userID); err != nil {
 			return nil, "", err
 		}
 	}
-	return apikey.List(s.db.Read(ctx), userID, before, limit)
+	return apikey.List(s.db.Read(ctx), f)
 }
 
 // Key returns one key: the caller's own, or another's with api_keys:read.
@@ -166,7 +172,7 @@ func (s *Service) reachableKey(ctx context.Context, c Caller, id string, p rbac.
 	if err != nil {
 		return apikey.Key{}, err
 	}
-	if key.UserID != c.User.ID && c.Reach(p) != rbac.All {
+	if key.UserID != c.User.ID && !c.Held().On(p, key.ID, key.UserID) {
 		return apikey.Key{}, s.deny(ctx, c, secerr.New(secerr.NotFound, "There is no such API key."),
 			audit.Details{"permission": string(p), "target_api_key_id": id})
 	}
@@ -182,9 +188,15 @@ func (s *Service) RevokeKey(ctx context.Context, c Caller, id string, purge bool
 		return err
 	}
 	return s.change(ctx, c, func(tx *db.Tx) error {
+		if _, err := subject(tx, c, key.UserID); err != nil {
+			return err
+		}
 		change := apikey.Revoke
 		if purge {
 			change = apikey.Delete
+			if err := grant.Forget(tx, id); err != nil {
+				return err
+			}
 		}
 		changed, err := change(tx, id)
 		if err != nil || !changed {

@@ -12,6 +12,7 @@ import (
 	"patronus.internal/dashboard/security/db"
 	"patronus.internal/dashboard/security/ipblock"
 	"patronus.internal/dashboard/security/policy"
+	"patronus.internal/dashboard/security/rbac"
 	"patronus.internal/dashboard/security/revocation"
 	"patronus.internal/dashboard/security/secerr"
 	"patronus.internal/dashboard/security/session"
@@ -35,6 +36,7 @@ type memory struct {
 	cookies  shelf[[sha256.Size]byte, session.Session] // full ones of browsers, by the hash of the cookie
 	keys     shelf[[sha256.Size]byte, apikey.Key]      // by the hash of the secret
 	users    shelf[string, user.User]                  // by id, without the hash of the password
+	grants   shelf[string, []rbac.Grant]               // by the id of the user
 
 	stale   atomic.Bool // something was changed here since the last look
 	checked atomic.Pointer[time.Time]
@@ -49,6 +51,7 @@ func (m *memory) empty() {
 	m.cookies.empty()
 	m.keys.empty()
 	m.users.empty()
+	m.grants.empty()
 }
 
 // current reports whether the last look is recent enough. A clock that stands
@@ -176,6 +179,11 @@ func (s *Service) userNow(ctx context.Context, id string) (user.User, error) {
 		u, err := user.ByID(s.db.Read(ctx), id)
 		return u.WithoutPassword(), err
 	})
+}
+
+// grantsNow is what is granted to a user. Nobody may change the slice.
+func (s *Service) grantsNow(ctx context.Context, userID string) ([]rbac.Grant, error) {
+	return s.memory.grants.get(userID, s.now(), func() ([]rbac.Grant, error) { return grantsOf(s.db.Read(ctx), userID) })
 }
 
 // full refuses a session that waits for its second factor: it is no identity,

@@ -17,6 +17,7 @@ import (
 	"patronus.internal/dashboard/security/secret"
 	"patronus.internal/dashboard/security/securitytest"
 	"patronus.internal/dashboard/security/session"
+	"patronus.internal/dashboard/security/user"
 )
 
 const callers = 20
@@ -295,7 +296,7 @@ func TestOneFirstAdmin(t *testing.T) {
 		return err
 	})
 	one(t, errs, secerr.NotFound)
-	users, _, err := s.Users(context.Background(), "", "", 50)
+	users, _, err := s.Users(context.Background(), security.Caller{User: user.User{Role: "admin"}}, "", "", 50)
 	if err != nil || len(users) != 1 {
 		t.Errorf("%d users, %v", len(users), err)
 	}

@@ -38,7 +38,12 @@ func TestWhatCannotBeRecordedDoesNotHappen(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, token, _ := strings.Cut(link, "token=")
-	if _, _, err = e.service.AddUser(ctx, "uma@example.org", "user", secret.NewText(pw)); err != nil {
+	umaUser, _, err := e.service.AddUser(ctx, "uma@example.org", "user", secret.NewText(pw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	granted, err := e.service.Grant(ctx, e.caller, umaUser.ID, "metrics:read", "")
+	if err != nil {
 		t.Fatal(err)
 	}
 	uma, err := e.service.Login(ctx, security.Request{}, session.API, "uma@example.org", secret.NewText(pw))
@@ -221,6 +226,11 @@ func TestWhatCannotBeRecordedDoesNotHappen(t *testing.T) {
 		"delete a user and erase their data": func() error {
 			return e.service.DeleteUser(ctx, e.caller, nonces["users.delete"], umaCaller.User.ID, true)
 		},
+		"grant": func() error {
+			_, err := e.service.Grant(ctx, e.caller, umaCaller.User.ID, "users:read", "")
+			return err
+		},
+		"revoke":        func() error { return e.service.Revoke(ctx, e.caller, umaCaller.User.ID, granted.ID) },
 		"save a view":   func() error { _, err := e.service.SaveView(ctx, e.caller, "x", "severity=critical"); return err },
 		"delete a view": func() error { return e.service.DeleteView(ctx, e.caller, view.ID) },
 		"export the log": func() error {

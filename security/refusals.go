@@ -129,6 +129,9 @@ const (
 // id of a request, is turned away. It returns secerr.ValidationFailed for what
 // is neither, or a request that is not remembered.
 func (s *Service) Explain(ctx context.Context, c Caller, about string) (Explanation, error) {
+	if err := s.Authorize(ctx, c, rbac.IPBlocksRead); err != nil {
+		return Explanation{}, err
+	}
 	ip, err := netip.ParseAddr(about)
 	if err != nil {
 		found := s.refusals.find(func(r Refusal) bool { return r.RequestID == about }, 1)

@@ -73,15 +73,16 @@ func findEvenly(tx *db.Tx, email string) (user.User, error) {
 func (s *Service) SendsMail() bool { return s.mailer != nil }
 
 // ResetLink makes a link to another password of a user for an admin to hand
-// over. It returns secerr.NonceRequired, secerr.NonceInvalid, and
-// secerr.NotFound for a user who is unknown or disabled.
+// over. It returns secerr.NonceRequired, secerr.NonceInvalid, secerr.Forbidden
+// for a user above the caller, and secerr.NotFound for one who is unknown or
+// disabled.
 func (s *Service) ResetLink(ctx context.Context, c Caller, nonce secret.Text, userID string) (secret.Text, error) {
 	var link string
 	err := s.change(ctx, c, func(tx *db.Tx) error {
 		if err := stepup.Spend(tx, c.holder(), stepup.ResetLink, nonce); err != nil {
 			return err
 		}
-		u, err := user.ByID(tx, userID)
+		u, err := subject(tx, c, userID)
 		if err != nil {
 			return err
 		}

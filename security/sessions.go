@@ -2,6 +2,7 @@ package security
 
 import (
 	"context"
+	"slices"
 
 	"patronus.internal/dashboard/security/audit"
 	"patronus.internal/dashboard/security/db"
@@ -12,7 +13,8 @@ import (
 )
 
 // Sessions lists the live sessions of a user, the newest first: the caller's
-// own when userID is empty. Those of others need sessions:read.
+// own when userID is empty. Those of others need sessions:read, and where it was
+// granted for single ones, only these are listed.
 func (s *Service) Sessions(ctx context.Context, c Caller, userID string) ([]session.Session, error) {
 	if userID == "" {
 		userID = c.User.ID
@@ -22,19 +24,25 @@ func (s *Service) Sessions(ctx context.Context, c Caller, userID string) ([]sess
 			return nil, err
 		}
 	} else {
-		if err := s.Authorize(ctx, c, rbac.SessionsRead); err != nil {
+		if err := s.AuthorizeSome(ctx, c, rbac.SessionsRead); err != nil {
 			return nil, err
 		}
 		if _, err := user.ByID(s.db.Read(ctx), userID); err != nil {
 			return nil, err
 		}
 	}
-	return session.Live(s.db.Read(ctx), userID, s.now(), s.Policy().Sessions.Idle())
+	live, err := session.Live(s.db.Read(ctx), userID, s.now(), s.Policy().Sessions.Idle())
+	if err != nil || userID == c.User.ID {
+		return live, err
+	}
+	return slices.DeleteFunc(live, func(found session.Session) bool {
+		return !c.Held().On(rbac.SessionsRead, found.ID, userID)
+	}), nil
 }
 
 // EndSession ends a session: all that hangs on it is dead when it returns. One
 // that has ended already is no error. Another's session needs sessions:write,
-// or is secerr.NotFound.
+// or is secerr.NotFound; that of somebody above the caller is secerr.Forbidden.
 func (s *Service) EndSession(ctx context.Context, c Caller, id string) error {
 	found, err := session.ByID(s.db.Read(ctx), id)
 	if err != nil {
@@ -44,7 +52,7 @@ func (s *Service) EndSession(ctx context.Context, c Caller, id string) error {
 		if err := s.AuthorizePerson(ctx, c); err != nil {
 			return err
 		}
-	} else if c.Reach(rbac.SessionsWrite) != rbac.All {
+	} else if !c.Held().On(rbac.SessionsWrite, id, found.UserID) {
 		return s.deny(ctx, c, secerr.New(secerr.NotFound, "There is no such session."),
 			audit.Details{"permission": string(rbac.SessionsWrite), "target_session_id": id})
 	}
@@ -53,6 +61,9 @@ func (s *Service) EndSession(ctx context.Context, c Caller, id string) error {
 		reason = "ended_by_admin"
 	}
 	return s.change(ctx, c, func(tx *db.Tx) error {
+		if _, err := subject(tx, c, found.UserID); err != nil {
+			return err
+		}
 		ended, err := endSession(tx, id, reason)
 		if err != nil || !ended {
 			return err

@@ -62,6 +62,18 @@ func TestChangesAreHeldToTheCallerOfNow(t *testing.T) {
 			}
 		}
 	})
+	t.Run("without a grant any more", func(t *testing.T) {
+		e := enrol(t, "admin")
+		who := e.caller.User.ID
+		if _, err := e.outside(t).Exec(`INSERT INTO grants (id, user_id, permission, granted_by, created_at_us) VALUES ('1', $1, 'sites:read', $1, 0)`, who); err != nil {
+			t.Fatal(err)
+		}
+		for name, change := range changes(e) {
+			if err := change(); !secerr.Is(err, secerr.Forbidden) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	})
 	t.Run("demoted", func(t *testing.T) {
 		e := enrol(t, "admin")
 		if _, err := e.outside(t).Exec("UPDATE users SET role = 'user'"); err != nil {

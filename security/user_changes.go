@@ -5,6 +5,7 @@ import (
 
 	"patronus.internal/dashboard/security/audit"
 	"patronus.internal/dashboard/security/db"
+	"patronus.internal/dashboard/security/grant"
 	"patronus.internal/dashboard/security/rbac"
 	"patronus.internal/dashboard/security/secret"
 	"patronus.internal/dashboard/security/stepup"
@@ -21,8 +22,8 @@ type UserPatch struct {
 // returns them as they are then. Either change, but to let in, ends every
 // session of theirs. A change of role needs its nonce. It returns
 // secerr.NotFound, secerr.ValidationFailed for a role that there is not,
-// secerr.NonceRequired or secerr.NonceInvalid, secerr.Forbidden for a role above
-// the caller's own, and secerr.Conflict where no admin would be left.
+// secerr.NonceRequired or secerr.NonceInvalid, secerr.Forbidden for a role or a
+// user above the caller, and secerr.Conflict where no admin would be left.
 func (s *Service) UpdateUser(ctx context.Context, c Caller, nonce secret.Text, id string, p UserPatch) (user.User, error) {
 	var role rbac.Role
 	if p.Role != nil {
@@ -36,7 +37,7 @@ func (s *Service) UpdateUser(ctx context.Context, c Caller, nonce secret.Text, i
 	}
 	var changed user.User
 	err := s.change(ctx, c, func(tx *db.Tx) error {
-		u, err := user.ByID(tx, id)
+		u, err := subject(tx, c, id)
 		if err != nil {
 			return err
 		}
@@ -93,6 +94,8 @@ var ofUser = []string{
 	"DELETE FROM spent_refresh_tokens WHERE session_id IN (SELECT id FROM sessions WHERE user_id = $1)",
 	"DELETE FROM nonces WHERE user_id = $1",
 	"DELETE FROM sessions WHERE user_id = $1",
+	"DELETE FROM grants WHERE resource_id IN (SELECT id FROM api_keys WHERE user_id = $1)",
+	"DELETE FROM grants WHERE user_id = $1",
 	"DELETE FROM api_key_old_secrets WHERE api_key_id IN (SELECT id FROM api_keys WHERE user_id = $1)",
 	"DELETE FROM api_keys WHERE user_id = $1",
 	"DELETE FROM mfa_factors WHERE user_id = $1",
@@ -108,8 +111,8 @@ var ofUser = []string{
 // DeleteUser deletes a user with all that is theirs but the events: sessions,
 // tokens and keys are dead when it returns. With erase, what is personal in the
 // events goes too: nearly always before it returns, and else soon. It returns
-// secerr.NotFound, secerr.NonceRequired or secerr.NonceInvalid, and secerr.Conflict
-// where no admin would be left.
+// secerr.NotFound, secerr.NonceRequired or secerr.NonceInvalid, secerr.Forbidden
+// for a user above the caller, and secerr.Conflict where no admin would be left.
 func (s *Service) DeleteUser(ctx context.Context, c Caller, nonce secret.Text, id string, erase bool) error {
 	if erase {
 		// What is counted and not yet written of them is to be found, too.
@@ -134,8 +137,11 @@ func (s *Service) deleteUser(ctx context.Context, c Caller, nonce secret.Text, i
 		if err := stepup.Spend(tx, c.holder(), stepup.DeleteUser, nonce); err != nil {
 			return err
 		}
-		u, err := user.ByID(tx, id)
+		u, err := subject(tx, c, id)
 		if err != nil {
+			return err
+		}
+		if err := grant.Forget(tx, id); err != nil {
 			return err
 		}
 		if err := recordDeletion(tx, c, u, erase); err != nil {

@@ -20,9 +20,13 @@ import (
 const invitationLifetime = 24 * time.Hour
 
 // Users lists the users, oldest first, limit at most, and the cursor of the
-// ones that follow. email narrows the list to one address.
-func (s *Service) Users(ctx context.Context, email, after string, limit int) ([]user.User, string, error) {
+// ones that follow. email narrows the list to one address, and so does it to
+// single users where users:read was granted for these alone.
+func (s *Service) Users(ctx context.Context, c Caller, email, after string, limit int) ([]user.User, string, error) {
 	f := user.Filter{After: after, Limit: limit}
+	if c.Reach(rbac.UsersRead) != rbac.All {
+		f.Only = c.Held().Resources(rbac.UsersRead)
+	}
 	if email != "" {
 		canonical, err := user.CanonicalEmail(email)
 		if err != nil {

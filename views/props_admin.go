@@ -9,13 +9,14 @@ import (
 // UsersProps is the list of users.
 type UsersProps struct {
 	Page
-	Email     string    // the filter, as typed
-	Users     []UserRow // oldest first
-	NextURL   string    // empty on the last page
-	CanRevoke bool      // may sign others out
-	CanWrite  bool      // may add and change others
-	Form      UserForm
-	SendsMail bool // links go out by mail
+	Email   string    // the filter, as typed
+	Users   []UserRow // oldest first
+	NextURL string    // empty on the last page
+	CanAdd  bool
+	// May do so to everybody, admins too.
+	CanRevokeAll, CanReenrollAll bool
+	Form                         UserForm
+	SendsMail                    bool // links go out by mail
 }
 
 // AddEmailID is the field of the address in UserForm: the list has one of the
@@ -33,8 +34,27 @@ type UserProps struct {
 	Page
 	User                UserRow
 	Events              []EventRow // what they did last, newest first; of who may read it
-	CanRevoke, CanWrite bool
+	CanRevoke, CanWrite bool       // may do so to them
+	Grants              []GrantRow // oldest first
+	Grant               GrantForm
 }
+
+// GrantRow is a permission that a user has beyond their role.
+type GrantRow struct {
+	ID, Permission, ResourceID string // ResourceID is empty for everywhere
+	Label                      string // of the permission, in words
+	GrantedBy                  string // an address, or the id of somebody who is gone
+	CreatedAt                  time.Time
+}
+
+// GrantForm is the form that grants a permission, with what was typed before.
+type GrantForm struct {
+	Permission, ResourceID string
+	Choices                []GrantChoice
+}
+
+// GrantChoice is a permission to choose.
+type GrantChoice struct{ Permission, Label string }
 
 // UserRow is one user in the list.
 type UserRow struct {

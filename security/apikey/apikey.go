@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"strconv"
 	"time"
 
 	"patronus.internal/dashboard/security/db"
@@ -147,21 +148,32 @@ func ByID(r db.Reader, id string) (Key, error) {
 	return one(r.QueryRow("SELECT "+columns+" FROM api_keys WHERE id = $1", id))
 }
 
-// List returns the keys of a user, newest first, limit at most, and the id to
-// pass as before for the ones that follow ("" at the end). An empty before
-// starts at the newest.
-func List(r db.Reader, userID, before string, limit int) (keys []Key, next string, err error) {
-	if before == "" {
-		before = "g" // behind every UUID, which begins with a hex digit
+// Filter says which keys of a user are listed.
+type Filter struct {
+	UserID string
+	Only   []string // the ids of single keys; nil: all of the user's
+	Before string   // only ids before this one; empty: from the newest
+	Limit  int
+}
+
+// List returns the keys of a user, newest first, Limit at most, and the id to
+// pass as Before for the ones that follow ("" at the end).
+func List(r db.Reader, f Filter) (keys []Key, next string, err error) {
+	if f.Before == "" {
+		f.Before = "g" // behind every UUID, which begins with a hex digit
 	}
-	keys, err = list(r.Query("SELECT "+columns+" FROM api_keys WHERE user_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3",
-		userID, before, limit+1))
+	query, args := "SELECT "+columns+" FROM api_keys WHERE user_id = $1 AND id < $2", []any{f.UserID, f.Before}
+	if f.Only != nil {
+		query, args = db.Among(query+" AND id", f.Only, args)
+	}
+	args = append(args, f.Limit+1)
+	keys, err = list(r.Query(query+" ORDER BY id DESC LIMIT $"+strconv.Itoa(len(args)), args...))
 	if err != nil {
 		return nil, "", err
 	}
-	if len(keys) > limit {
-		keys = keys[:limit]
-		next = keys[limit-1].ID
+	if len(keys) > f.Limit {
+		keys = keys[:f.Limit]
+		next = keys[f.Limit-1].ID
 	}
 	return keys, next, nil
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"time"
 
 	"patronus.internal/dashboard/security/db"
@@ -133,13 +134,18 @@ func InForce(r db.Reader, now time.Time) ([]Block, error) {
 
 // Page lists limit blocks that count at now, newest first, and the id to pass
 // as before for the ones that follow (empty at the end and for the first page).
-func Page(r db.Reader, now time.Time, before string, limit int) (blocks []Block, next string, err error) {
-	// One more than asked for tells whether another page follows.
-	if before == "" {
-		blocks, err = list(r, " ORDER BY id DESC LIMIT $2", db.Micros(now), limit+1)
-	} else {
-		blocks, err = list(r, " AND id < $2 ORDER BY id DESC LIMIT $3", db.Micros(now), before, limit+1)
+// only narrows it to single ones, by their ids; nil is all.
+func Page(r db.Reader, now time.Time, only []string, before string, limit int) (blocks []Block, next string, err error) {
+	rest, args := "", []any{db.Micros(now)}
+	if only != nil {
+		rest, args = db.Among(" AND id", only, args)
 	}
+	if before != "" {
+		args = append(args, before)
+		rest += " AND id < $" + strconv.Itoa(len(args))
+	}
+	args = append(args, limit+1) // one more tells whether another page follows
+	blocks, err = list(r, rest+" ORDER BY id DESC LIMIT $"+strconv.Itoa(len(args)), args...)
 	if err != nil {
 		return nil, "", err
 	}

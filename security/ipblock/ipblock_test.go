@@ -195,7 +195,7 @@ func TestPagesMissNothing(t *testing.T) {
 	for _, size := range []int{1, 3, 10, 11, 12} {
 		var got []string
 		for before := ""; ; {
-			blocks, next, err := Page(s.reader(), s.now, before, size)
+			blocks, next, err := Page(s.reader(), s.now, nil, before, size)
 			if err != nil || len(blocks) > size {
 				t.Fatalf("%d blocks, %v", len(blocks), err)
 			}

@@ -4,7 +4,6 @@ package rbac
 
 import (
 	"slices"
-	"strings"
 
 	"patronus.internal/dashboard/security/secerr"
 )
@@ -68,10 +67,12 @@ var (
 // Reach says how far a permission goes.
 type Reach int
 
-// Own is what concerns the caller alone; All is everybody's.
+// Own is what concerns the caller alone; Some is single resources that were
+// granted; All is everybody's.
 const (
 	None Reach = iota
 	Own
+	Some
 	All
 )
 
@@ -99,26 +100,6 @@ func Of(role Role, p Permission) Reach {
 	return matrix[role][p]
 }
 
-// Allow is what a caller reaches with a permission: what the role reaches and,
-// for an API key (scopes not nil), only where a scope covers it.
-func Allow(role Role, scopes []Scope, p Permission) Reach {
-	if scopes != nil && !slices.ContainsFunc(scopes, func(s Scope) bool { return s.Covers(p) }) {
-		return None
-	}
-	return Of(role, p)
-}
-
-// Permissions lists what a caller reaches, in the order of the tables.
-func Permissions(role Role, scopes []Scope) []Permission {
-	allowed := make([]Permission, 0, len(all))
-	for _, p := range all {
-		if Allow(role, scopes, p) != None {
-			allowed = append(allowed, p)
-		}
-	}
-	return allowed
-}
-
 // all is every permission that means something. Nobody writes figures, and the
 // log writes itself.
 var all = func() []Permission {
@@ -132,58 +113,3 @@ var all = func() []Permission {
 	}
 	return list
 }()
-
-// Scope is a permission given to an API key; "*" may stand for a whole part.
-type Scope string
-
-// AllScopes covers everything its owner may do.
-const AllScopes Scope = "*:*"
-
-// ParseScope refuses what is no scope: an unknown resource or action, or a
-// star for a piece of a part.
-func ParseScope(s string) (Scope, error) {
-	resource, action, found := strings.Cut(s, ":")
-	if !found ||
-		resource != "*" && !slices.Contains(Resources, resource) ||
-		action != "*" && !slices.Contains(Actions, action) {
-		return "", secerr.Invalid("scopes", "A scope is a resource and an action, for example sites:read. "+
-			"Resources: "+strings.Join(Resources, ", ")+". Actions: read, write. A * stands for all of one part.")
-	}
-	return Scope(s), nil
-}
-
-// CoverEveryChange reports whether scopes together may change as much as
-// AllScopes.
-func CoverEveryChange(scopes []Scope) bool {
-	return !slices.ContainsFunc(all, func(p Permission) bool {
-		return strings.HasSuffix(string(p), ":write") && !slices.ContainsFunc(scopes, func(s Scope) bool { return s.Covers(p) })
-	})
-}
-
-// Covers reports whether the scope names the permission.
-func (s Scope) Covers(p Permission) bool {
-	resource, action, _ := strings.Cut(string(s), ":")
-	wantResource, wantAction, _ := strings.Cut(string(p), ":")
-	return (resource == "*" || resource == wantResource) && (action == "*" || action == wantAction)
-}
-
-// Within reports whether a role holds every permission that the scope covers,
-// so that nobody makes a key that is stronger than they are. A plain scope that
-// means nothing is within the role that may do everything.
-func (s Scope) Within(role Role) bool {
-	if !slices.ContainsFunc(all, s.Covers) {
-		return role == Admin
-	}
-	return !slices.ContainsFunc(all, func(p Permission) bool { return s.Covers(p) && Of(role, p) == None })
-}
-
-// Grantable lists the plain scopes that a role may give to a key.
-func Grantable(role Role) []Scope {
-	var list []Scope
-	for _, p := range all {
-		if Of(role, p) != None {
-			list = append(list, Scope(p))
-		}
-	}
-	return list
-}

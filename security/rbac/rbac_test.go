@@ -78,7 +78,7 @@ func FuzzParseScope(f *testing.F) {
 			t.Errorf("%q is a scope", raw)
 		}
 		for _, role := range Roles {
-			for _, p := range Permissions(role, []Scope{scope}) {
+			for _, p := range (Held{Role: role, Scopes: []Scope{scope}}).Permissions() {
 				if !scope.Covers(p) || Of(role, p) == None {
 					t.Errorf("%s with the scope %q may do %s", role, raw, p)
 				}
@@ -108,7 +108,7 @@ func TestKeyIsIntersection(t *testing.T) {
 		{User, nil, "audit:read", Own},
 		{User, nil, "users:read", None},
 	} {
-		if got := Allow(c.role, c.scopes, c.ask); got != c.want {
+		if got := (Held{Role: c.role, Scopes: c.scopes}).Reach(c.ask); got != c.want {
 			t.Errorf("%s with %v reaches %d with %s, want %d", c.role, c.scopes, got, c.ask, c.want)
 		}
 	}
@@ -124,13 +124,13 @@ func TestNobodyMakesAStrongerKey(t *testing.T) {
 		{Operator, "*:read", true}, {Viewer, "*:read", false}, {Viewer, "sites:read", true}, {User, "audit:read", true},
 		{User, "audit:*", true}, {User, "sites:read", false},
 	} {
-		if got := c.scope.Within(c.role); got != c.want {
+		if got := (Held{Role: c.role}).MayScope(c.scope); got != c.want {
 			t.Errorf("%s within %s: %t", c.scope, c.role, got)
 		}
 	}
 	for _, role := range Roles {
-		for _, scope := range Grantable(role) {
-			if !scope.Within(role) {
+		for _, scope := range (Held{Role: role}).Scopable() {
+			if !(Held{Role: role}).MayScope(scope) {
 				t.Errorf("%s is offered %s, which is above it", role, scope)
 			}
 		}

@@ -53,8 +53,9 @@ func First(r db.Reader) (User, error) {
 
 // Filter narrows a list. Zero fields do not narrow.
 type Filter struct {
-	Email string // canonical, whole
-	After string // only ids behind this one
+	Email string   // canonical, whole
+	Only  []string // the ids of single users; nil: all
+	After string   // only ids behind this one
 	Limit int
 }
 
@@ -65,6 +66,9 @@ func List(r db.Reader, f Filter) (users []User, next string, err error) {
 	if f.Email != "" {
 		args = append(args, f.Email)
 		query += " AND email = $" + strconv.Itoa(len(args))
+	}
+	if f.Only != nil {
+		query, args = db.Among(query+" AND id", f.Only, args)
 	}
 	query += " ORDER BY id"
 	if f.Limit > 0 {

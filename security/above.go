@@ -1,0 +1,94 @@
+package security
+
+import (
+	"context"
+	"errors"
+
+	"patronus.internal/dashboard/security/audit"
+	"patronus.internal/dashboard/security/db"
+	"patronus.internal/dashboard/security/rbac"
+	"patronus.internal/dashboard/security/secerr"
+	"patronus.internal/dashboard/security/user"
+)
+
+// above is why nobody acts on somebody who may do more than they: who could set
+// an admin's password, or end their sessions, would soon be one.
+type above struct{ targetID string }
+
+func (a above) Error() string { return "the target may do more than the caller: " + a.targetID }
+
+func errAbove(targetID string) error {
+	return secerr.Wrap(secerr.Forbidden, "You cannot act on somebody who may do more than you.", above{targetID})
+}
+
+// everybody is the target of what concerns all users, admins too.
+const everybody = ""
+
+// subject is the user whom a change concerns. It returns secerr.NotFound, and
+// secerr.Forbidden for somebody above the caller, which change records.
+func subject(tx *db.Tx, c Caller, id string) (user.User, error) {
+	u, err := user.ByID(tx, id)
+	if err != nil {
+		return user.User{}, err
+	}
+	return u, notAbove(tx, c, u)
+}
+
+// notAbove returns secerr.Forbidden when a user may do what the caller may not.
+func notAbove(r db.Reader, c Caller, u user.User) error {
+	if u.ID == c.User.ID {
+		return nil
+	}
+	grants, err := grantsOf(r, u.ID)
+	if err != nil {
+		return err
+	}
+	if c.owner().Covers(rbac.Held{Role: rbac.Role(u.Role), Grants: grants}) {
+		return nil
+	}
+	return errAbove(u.ID)
+}
+
+// owner is what the person may do, or the owner of the key: the scopes of a key
+// say what it may do and not to whom.
+func (c Caller) owner() rbac.Held {
+	held := c.Held()
+	held.Scopes = nil
+	return held
+}
+
+// nobodyAbove is notAbove for what concerns everybody.
+func nobodyAbove(c Caller) error {
+	if c.owner().Covers(rbac.Held{Role: rbac.Admin}) {
+		return nil
+	}
+	return errAbove(everybody)
+}
+
+// deniedAbove records a change that was refused since its target is above the
+// caller, and passes any error on.
+func (s *Service) deniedAbove(ctx context.Context, c Caller, err error) error {
+	var over above
+	var refusal *secerr.Error
+	if !errors.As(err, &over) || !errors.As(err, &refusal) {
+		return err
+	}
+	details := audit.Details{"everyone": true}
+	if over.targetID != everybody {
+		details = audit.Details{"target_user_id": over.targetID}
+	}
+	return s.deny(ctx, c, refusal, details)
+}
+
+// MayActOn reports whether the caller has a permission for a user, and the user
+// may do nothing that the caller may not, so that pages offer only what can be.
+func (s *Service) MayActOn(ctx context.Context, c Caller, p rbac.Permission, u user.User) (bool, error) {
+	if !c.Held().On(p, u.ID) {
+		return false, nil
+	}
+	err := notAbove(s.db.Read(ctx), c, u)
+	if secerr.Is(err, secerr.Forbidden) {
+		return false, nil
+	}
+	return err == nil, err
+}

@@ -1,0 +1,153 @@
+package security
+
+import (
+	"context"
+
+	"patronus.internal/dashboard/security/apikey"
+	"patronus.internal/dashboard/security/audit"
+	"patronus.internal/dashboard/security/db"
+	"patronus.internal/dashboard/security/grant"
+	"patronus.internal/dashboard/security/ipblock"
+	"patronus.internal/dashboard/security/rbac"
+	"patronus.internal/dashboard/security/revocation"
+	"patronus.internal/dashboard/security/secerr"
+	"patronus.internal/dashboard/security/session"
+	"patronus.internal/dashboard/security/user"
+)
+
+// grantsOf is what is granted to a user, for decisions.
+func grantsOf(r db.Reader, userID string) ([]rbac.Grant, error) {
+	stored, err := grant.Of(r, userID)
+	if err != nil || len(stored) == 0 {
+		return nil, err
+	}
+	grants := make([]rbac.Grant, len(stored))
+	for i, g := range stored {
+		grants[i] = ruleOf(g)
+	}
+	return grants, nil
+}
+
+func ruleOf(g grant.Grant) rbac.Grant {
+	return rbac.Grant{Permission: rbac.Scope(g.Permission), ResourceID: g.ResourceID}
+}
+
+// Grants lists what is granted to a user beyond their role, oldest first, limit
+// at most, and the cursor of the ones that follow. It returns secerr.NotFound for
+// an unknown user.
+func (s *Service) Grants(ctx context.Context, userID, after string, limit int) ([]grant.Grant, string, error) {
+	r := s.db.Read(ctx)
+	if _, err := user.ByID(r, userID); err != nil {
+		return nil, "", err
+	}
+	return grant.List(r, userID, after, limit)
+}
+
+// Grant gives a user one permission beyond their role, everywhere or for one
+// resource. It counts from the moment in which it returns. It returns
+// secerr.ValidationFailed for what cannot be granted, secerr.NotFound for an
+// unknown user, secerr.Forbidden for a permission that the caller does not hold
+// or for somebody above them, and secerr.Conflict for one that is there already.
+func (s *Service) Grant(ctx context.Context, c Caller, userID, permission, resourceID string) (grant.Grant, error) {
+	rule, err := rbac.ParseGrant(permission, resourceID)
+	if err != nil {
+		return grant.Grant{}, err
+	}
+	details := audit.Details{"target_user_id": userID, "permission": permission}
+	if resourceID != "" {
+		details["resource_id"] = resourceID
+	}
+	// What somebody has by a grant may end, and must not live on in what they
+	// gave themselves.
+	held := c.Held()
+	if userID == c.User.ID {
+		held.Grants = nil
+	}
+	if !held.MayGrant(rule) {
+		return grant.Grant{}, s.deny(ctx, c, secerr.New(secerr.Forbidden, "You cannot grant what you may not do yourself."), details)
+	}
+	if err := checkResource(s.db.Read(ctx), rule); err != nil {
+		return grant.Grant{}, err
+	}
+	var added grant.Grant
+	err = s.change(ctx, c, func(tx *db.Tx) error {
+		u, err := subject(tx, c, userID)
+		if err != nil {
+			return err
+		}
+		added, err = grant.Add(tx, grant.Grant{UserID: u.ID, Permission: permission, ResourceID: resourceID, GrantedBy: c.User.ID})
+		if err != nil {
+			return err
+		}
+		details["target_email"], details["grant_id"] = u.Email, added.ID
+		return recordGrant(tx, c, audit.PermissionGrant, details)
+	})
+	return added, err
+}
+
+// Revoke ends a grant of a user at once. It returns secerr.NotFound for an unknown
+// user or grant, and secerr.Forbidden for somebody above the caller.
+func (s *Service) Revoke(ctx context.Context, c Caller, userID, id string) error {
+	return s.change(ctx, c, func(tx *db.Tx) error {
+		u, err := subject(tx, c, userID)
+		if err != nil {
+			return err
+		}
+		g, err := grant.ByID(tx, u.ID, id)
+		if err != nil {
+			return err
+		}
+		if _, err := grant.Remove(tx, u.ID, id); err != nil {
+			return err
+		}
+		details := audit.Details{"target_user_id": u.ID, "target_email": u.Email, "grant_id": g.ID, "permission": g.Permission}
+		if g.ResourceID != "" {
+			details["resource_id"] = g.ResourceID
+		}
+		return recordGrant(tx, c, audit.PermissionRevoke, details)
+	})
+}
+
+// recordGrant records a change of permissions and makes it count in every server.
+func recordGrant(tx *db.Tx, c Caller, t audit.Type, details audit.Details) error {
+	if _, err := revocation.Advance(tx); err != nil {
+		return err
+	}
+	return record(tx, c, t, details)
+}
+
+// maxResourceID bounds the name of a site or a path, in bytes.
+const maxResourceID = 100
+
+// checkResource refuses a grant for something that there is not: most likely its
+// id was mistyped, and the permission would be somebody else's surprise. Sites
+// and paths are not kept here, so any name of theirs is taken.
+func checkResource(r db.Reader, g rbac.Grant) error {
+	if g.ResourceID == "" {
+		return nil
+	}
+	unknown := secerr.Invalid("resource_id", "There is nothing with this id.")
+	var err error
+	switch g.Resource() {
+	case "users":
+		_, err = user.ByID(r, g.ResourceID)
+	case "api_keys":
+		if _, err = apikey.ByID(r, g.ResourceID); secerr.Is(err, secerr.NotFound) {
+			_, err = user.ByID(r, g.ResourceID) // all keys of theirs
+		}
+	case "sessions":
+		if _, err = session.ByID(r, g.ResourceID); secerr.Is(err, secerr.NotFound) {
+			_, err = user.ByID(r, g.ResourceID)
+		}
+	case "ip_blocks":
+		_, err = ipblock.ByID(r, g.ResourceID)
+	default:
+		if cleaned, err := cleanName("resource_id", g.ResourceID); err != nil || cleaned != g.ResourceID || len(g.ResourceID) > maxResourceID {
+			return secerr.Invalid("resource_id", "Use an id of 100 bytes at most, without spaces around it.")
+		}
+	}
+	if secerr.Is(err, secerr.NotFound) {
+		return unknown
+	}
+	return err
+}
