@@ -25,11 +25,19 @@ func showUser(u user.User) userJSON {
 
 // apiListUsers lists the users, oldest first: GET /users.
 func (s *Server) apiListUsers(c echo.Context) error {
-	values, after, limit, err := listParams(c, "email")
+	values, after, limit, err := listParams(c, "email", "q", "role", "enabled")
 	if err != nil {
 		return err
 	}
-	users, next, err := s.service.Users(c.Request().Context(), caller(c), values.Get("email"), after, limit)
+	f := user.Filter{Email: values.Get("email"), Text: values.Get("q"), Role: values.Get("role"), After: after, Limit: limit}
+	if values.Has("enabled") {
+		enabled, err := parseSwitch("enabled", values.Get("enabled"))
+		if err != nil {
+			return err
+		}
+		f.Enabled = &enabled
+	}
+	users, next, err := s.service.Users(c.Request().Context(), caller(c), f)
 	if err != nil {
 		return err
 	}

@@ -22,11 +22,11 @@ const userEvents = 10
 
 // pageUsers lists the users, oldest first.
 func (s *Server) pageUsers(c echo.Context) error {
-	values, err := queryParams(c, "email", "cursor", "done")
+	values, err := queryParams(c, "q", "role", "cursor", "done")
 	if err != nil {
 		return err
 	}
-	props := views.UsersProps{Page: s.page(c, "Users", views.MenuUsers), Email: values.Get("email"), Form: views.UserForm{Role: string(rbac.User)}}
+	props := views.UsersProps{Page: s.page(c, "Users", views.MenuUsers), Text: values.Get("q"), Role: values.Get("role"), Form: views.UserForm{Role: string(rbac.User)}}
 	switch values.Get("done") {
 	case "deleted":
 		props.Notice = "The user is deleted."
@@ -48,10 +48,13 @@ func (s *Server) renderUsers(c echo.Context, status int, props views.UsersProps,
 	if err != nil {
 		return err
 	}
-	users, next, err := s.service.Users(c.Request().Context(), who, values.Get("email"), after, usersPerPage)
+	users, next, err := s.service.Users(c.Request().Context(), who, user.Filter{Text: values.Get("q"), Role: values.Get("role"), After: after, Limit: usersPerPage})
 	if err != nil {
 		if status, err = s.formProblem(c, &props.Page, err); err != nil {
 			return err
+		}
+		for i := range props.Summary { // the other form has one of the same name
+			props.Summary[i].Field = views.RoleFilterID
 		}
 	}
 	for _, u := range users {

@@ -56,7 +56,7 @@ func TestTwoAdminsWhoDemoteEachOther(t *testing.T) {
 				t.Errorf("the answer is %d: %s", a.status, a.text)
 			}
 		}
-		users, _, err := s.service.Users(s.ctx, security.Caller{User: user.User{Role: "admin"}}, "", "", 10)
+		users, _, err := s.service.Users(s.ctx, security.Caller{User: user.User{Role: "admin"}}, user.Filter{Limit: 10})
 		s.check(err)
 		var left []string
 		for _, u := range users {
@@ -90,7 +90,7 @@ func TestOneOfManyAddsAnAddress(t *testing.T) {
 			t.Errorf("the answer is %d: %s", a.status, a.text)
 		}
 	}
-	users, _, err := s.service.Users(s.ctx, security.Caller{User: user.User{Role: "admin"}}, "new@example.org", "", 10)
+	users, _, err := s.service.Users(s.ctx, security.Caller{User: user.User{Role: "admin"}}, user.Filter{Email: "new@example.org", Limit: 10})
 	s.check(err)
 	if added != 1 || len(users) != 1 || users[0].Role != "user" {
 		t.Errorf("%d were added: %v", added, emailsOf(users))

@@ -296,7 +296,7 @@ func TestOneFirstAdmin(t *testing.T) {
 		return err
 	})
 	one(t, errs, secerr.NotFound)
-	users, _, err := s.Users(context.Background(), security.Caller{User: user.User{Role: "admin"}}, "", "", 50)
+	users, _, err := s.Users(context.Background(), security.Caller{User: user.User{Role: "admin"}}, user.Filter{Limit: 50})
 	if err != nil || len(users) != 1 {
 		t.Errorf("%d users, %v", len(users), err)
 	}

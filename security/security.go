@@ -145,6 +145,9 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 	s.limits = newLimits(policy.Default().RateLimits, o.Now)
 	err = s.beginTree(ctx)
 	if err == nil {
+		err = s.fillSkeletons(ctx)
+	}
+	if err == nil {
 		err = s.fresh(ctx)
 	}
 	if err != nil {

@@ -39,7 +39,7 @@ func TestTwoAdminsWhoShutEachOtherOut(t *testing.T) {
 			}
 		}
 		left := 0
-		users, _, err := e.service.Users(ctx, security.Caller{User: user.User{Role: "admin"}}, "", "", 10)
+		users, _, err := e.service.Users(ctx, security.Caller{User: user.User{Role: "admin"}}, user.Filter{Limit: 10})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,7 +84,7 @@ func TestNobodyGivesARoleAboveTheirOwn(t *testing.T) {
 	if err != nil || len(denied) != 3 {
 		t.Errorf("%d events tell of it, %v", len(denied), err)
 	}
-	users, _, err := e.service.Users(ctx, security.Caller{User: user.User{Role: "admin"}}, "", "", 10)
+	users, _, err := e.service.Users(ctx, security.Caller{User: user.User{Role: "admin"}}, user.Filter{Limit: 10})
 	if err != nil || len(users) != 2 || users[0].Role != "operator" || users[1].Role != "user" {
 		t.Errorf("the users are %+v, %v", users, err)
 	}

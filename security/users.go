@@ -19,20 +19,23 @@ import (
 // working day in any time zone.
 const invitationLifetime = 24 * time.Hour
 
-// Users lists the users, oldest first, limit at most, and the cursor of the
-// ones that follow. email narrows the list to one address, and so does it to
-// single users where users:read was granted for these alone.
-func (s *Service) Users(ctx context.Context, c Caller, email, after string, limit int) ([]user.User, string, error) {
-	f := user.Filter{After: after, Limit: limit}
+// Users lists the users whom a filter lets through, oldest first, and the cursor
+// of the ones that follow; only single ones where users:read was granted for these
+// alone. An address or a role that cannot be is secerr.ValidationFailed.
+func (s *Service) Users(ctx context.Context, c Caller, f user.Filter) ([]user.User, string, error) {
+	f.Only = nil
 	if c.Reach(rbac.UsersRead) != rbac.All {
 		f.Only = c.Held().Resources(rbac.UsersRead)
 	}
-	if email != "" {
-		canonical, err := user.CanonicalEmail(email)
-		if err != nil {
-			return nil, "", err
-		}
-		f.Email = canonical
+	var emailErr, roleErr error
+	if f.Email != "" {
+		f.Email, emailErr = user.CanonicalEmail(f.Email)
+	}
+	if f.Role != "" {
+		_, roleErr = rbac.ParseRole(f.Role)
+	}
+	if fields := slices.Concat(secerr.FieldsOf(emailErr), secerr.FieldsOf(roleErr)); len(fields) > 0 {
+		return nil, "", secerr.InvalidFields(fields...)
 	}
 	return user.List(s.db.Read(ctx), f)
 }
@@ -124,6 +127,15 @@ func (s *Service) InviteUser(ctx context.Context, c Caller, email, role string) 
 	}
 	s.deliverSoon()
 	return u, link, nil
+}
+
+// fillSkeletons completes users from an older version of the program.
+func (s *Service) fillSkeletons(ctx context.Context) error {
+	some, err := user.LackSkeleton(s.db.Read(ctx))
+	if err != nil || !some {
+		return err
+	}
+	return s.db.Write(ctx, user.FillSkeletons)
 }
 
 // checkRoleGiven refuses, and records, that somebody gives a role above their

@@ -9,19 +9,21 @@ import (
 // UsersProps is the list of users.
 type UsersProps struct {
 	Page
-	Email   string    // the filter, as typed
-	Users   []UserRow // oldest first
-	NextURL string    // empty on the last page
-	CanAdd  bool
+	Text, Role string    // the filter, as typed
+	Users      []UserRow // oldest first
+	NextURL    string    // empty on the last page
+	CanAdd     bool
 	// May do so to everybody, admins too.
 	CanRevokeAll, CanReenrollAll bool
 	Form                         UserForm
 	SendsMail                    bool // links go out by mail
 }
 
-// AddEmailID is the field of the address in UserForm: the list has one of the
-// same name, to find somebody.
+// AddEmailID is the field of the address in UserForm.
 const AddEmailID = "new-email"
+
+// RoleFilterID is the choice of the filter: UserForm has one of the same name.
+const RoleFilterID = "role-filter"
 
 // UserForm is the form that adds a user, with what was typed before.
 type UserForm struct {

@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
+
+	"golang.org/x/text/unicode/norm"
 
 	"patronus.internal/dashboard/security/db"
 	"patronus.internal/dashboard/security/secerr"
@@ -53,11 +56,17 @@ func First(r db.Reader) (User, error) {
 
 // Filter narrows a list. Zero fields do not narrow.
 type Filter struct {
-	Email string   // canonical, whole
-	Only  []string // the ids of single users; nil: all
-	After string   // only ids behind this one
-	Limit int
+	Email   string // canonical, whole
+	Text    string // a part of the address, as typed
+	Role    string
+	Enabled *bool
+	Only    []string // the ids of single users; nil: all
+	After   string   // only ids behind this one
+	Limit   int
 }
+
+// likeEscapes takes from what is typed the meaning that it has in a LIKE.
+var likeEscapes = strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`)
 
 // List returns users in the order in which they were created, Limit at most,
 // and the id to pass as After for the ones that follow ("" at the end).
@@ -66,6 +75,18 @@ func List(r db.Reader, f Filter) (users []User, next string, err error) {
 	if f.Email != "" {
 		args = append(args, f.Email)
 		query += " AND email = $" + strconv.Itoa(len(args))
+	}
+	if text := strings.ToLower(norm.NFKC.String(strings.TrimSpace(f.Text))); text != "" {
+		args = append(args, "%"+likeEscapes.Replace(text)+"%")
+		query += " AND email LIKE $" + strconv.Itoa(len(args)) + ` ESCAPE '\'`
+	}
+	if f.Role != "" {
+		args = append(args, f.Role)
+		query += " AND role = $" + strconv.Itoa(len(args))
+	}
+	if f.Enabled != nil {
+		args = append(args, *f.Enabled)
+		query += " AND enabled = $" + strconv.Itoa(len(args))
 	}
 	if f.Only != nil {
 		query, args = db.Among(query+" AND id", f.Only, args)
@@ -106,8 +127,8 @@ func Any(r db.Reader) (bool, error) {
 	return any, nil
 }
 
-// Create inserts a user and gives it an id. An address that is taken is
-// secerr.Conflict. An empty password hash means that none is set yet.
+// Create inserts a user and gives it an id. An address that is taken, or looks like
+// one that is, is secerr.Conflict. An empty password hash means that none is set yet.
 func Create(tx *db.Tx, email, role string, hash secret.Text) (User, error) {
 	id, err := tx.NewID()
 	if err != nil {
@@ -118,9 +139,12 @@ func Create(tx *db.Tx, email, role string, hash secret.Text) (User, error) {
 	if !hash.Empty() {
 		stored, changed = hash.Reveal(), db.Micros(tx.Now())
 	}
-	_, err = tx.Exec(`INSERT INTO users (id, email, role, enabled, password_hash, password_changed_at_us, created_at_us)
-		VALUES ($1, $2, $3, 1, $4, $5, $6)`, u.ID, u.Email, u.Role, stored, changed, db.Micros(u.CreatedAt))
+	_, err = tx.Exec(`INSERT INTO users (id, email, email_skeleton, role, enabled, password_hash, password_changed_at_us, created_at_us)
+		VALUES ($1, $2, $3, $4, 1, $5, $6, $7)`, u.ID, u.Email, skeleton(u.Email), u.Role, stored, changed, db.Micros(u.CreatedAt))
 	if db.IsUnique(err) {
+		if _, missing := ByEmail(tx, email); secerr.Is(missing, secerr.NotFound) {
+			return User{}, secerr.Wrap(secerr.Conflict, "There is a user whose address looks like this one. Look closely whether it is meant to be another, and use one that nobody can mistake.", err)
+		}
 		return User{}, secerr.Wrap(secerr.Conflict, "There is a user with this e-mail address already.", err)
 	}
 	if err != nil {
