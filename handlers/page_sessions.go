@@ -5,6 +5,8 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"patronus.internal/dashboard/security"
+	"patronus.internal/dashboard/security/session"
 	"patronus.internal/dashboard/views"
 )
 
@@ -26,11 +28,25 @@ func (s *Server) pageSessions(c echo.Context) error {
 	if c.QueryParam("done") == "ended" {
 		props.Notice = "It is signed out."
 	}
+	props.Sessions = sessionRows(live, who)
+	return s.render(c, http.StatusOK, views.Sessions(props))
+}
+
+func sessionRows(live []session.Session, who security.Caller) []views.SessionRow {
+	var rows []views.SessionRow
 	for _, of := range live {
-		props.Sessions = append(props.Sessions, views.SessionRow{ID: of.ID, Device: of.Device(), IP: of.IPAddress, CreatedAt: of.CreatedAt,
+		rows = append(rows, views.SessionRow{ID: of.ID, Device: of.Device(), IP: of.IPAddress, CreatedAt: of.CreatedAt,
 			LastSeenAt: of.LastSeenAt, Current: of.ID == who.Session.ID, Kind: string(of.Kind)})
 	}
-	return s.render(c, http.StatusOK, views.Sessions(props))
+	return rows
+}
+
+// submitEndSessionOf ends a session of somebody else.
+func (s *Server) submitEndSessionOf(c echo.Context) error {
+	if err := s.service.EndSession(c.Request().Context(), caller(c), c.Param("session_id")); err != nil {
+		return err
+	}
+	return c.Redirect(http.StatusSeeOther, "/users/"+c.Param("id")+"?done=device-signed-out")
 }
 
 // submitEndSession ends one of them.

@@ -135,6 +135,8 @@ func (s *Server) pageUser(c echo.Context) error {
 		page.Notice = "They are shut out: sessions, tokens and keys stopped working."
 	case "enabled":
 		page.Notice = "They may sign in again."
+	case "device-signed-out":
+		page.Notice = "The device is signed out."
 	case "signed-out":
 		page.Notice = "They are signed out everywhere."
 	case "unlocked":
@@ -162,6 +164,13 @@ func (s *Server) renderUser(c echo.Context, status int, page views.Page, u user.
 	}
 	if props.Grants, err = s.grantRows(ctx, who, u.ID); err != nil {
 		return err
+	}
+	if who.Held().On(rbac.SessionsRead, u.ID) {
+		live, err := s.service.Sessions(ctx, who, u.ID)
+		if err != nil {
+			return err
+		}
+		props.Sessions = sessionRows(live, who)
 	}
 	props.Grant.Choices = grantChoices(who.Held())
 	events, err := s.service.UserLogs(ctx, who, u.ID, userEvents)
@@ -232,6 +241,19 @@ func (s *Server) reenrollEveryone() confirmation {
 				return err
 			}
 			return c.Redirect(http.StatusSeeOther, "/users")
+		}}
+}
+
+func (s *Server) makeEnrolmentLink() confirmation {
+	return confirmation{action: stepup.ForceReenrollment, title: "Reset a lost second factor", menu: views.MenuUsers, button: "Make the link",
+		about: s.aboutUser("For somebody who has lost their authenticator app and their backup codes. They are signed out, and you get a link that stands in for the old second factor: good once, for 24 hours, behind their password. By it they set up a new one before anything else.",
+			"Make sure that it is really they who ask, and hand it over in a way that nobody else reads."),
+		do: func(c echo.Context, nonce secret.Text) error {
+			link, err := s.service.EnrolmentLink(c.Request().Context(), caller(c), nonce, c.Param("id"))
+			if err != nil {
+				return err
+			}
+			return s.render(c, http.StatusOK, views.OneTimeLink(views.OneTimeLinkProps{Page: s.page(c, "Enrolment link", views.MenuUsers), Link: link, Lifetime: "24 hours", Back: "/users/" + c.Param("id")}))
 		}}
 }
 

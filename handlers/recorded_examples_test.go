@@ -284,9 +284,14 @@ var examples = map[string]example{
 	"POST /users/:id/sign-out":             {status: 303, events: []audit.Type{audit.MFAVerify, audit.TokenRevoke}, call: confirm(umaID)},
 	"GET /users/:id/reenroll":              {call: func(s *stage) call { return call{id: s.uma.ID} }},
 	"POST /users/:id/reenroll":             {status: 303, events: []audit.Type{audit.MFAVerify, audit.UserUpdate, audit.SessionEnd, audit.SessionEnd}, call: confirm(umaID)},
-	"GET /users/:id/reset-link":            {call: func(s *stage) call { return call{id: s.uma.ID} }},
-	"POST /users/:id/reset-link":           {events: []audit.Type{audit.MFAVerify, audit.PasswordReset}, call: confirm(umaID)},
-	"GET /users/:id/role":                  {call: func(s *stage) call { return call{id: s.uma.ID} }},
+	"POST /users/:id/sessions/:session_id/end": {status: 303, events: []audit.Type{audit.SessionEnd}, call: func(s *stage) call {
+		return call{path: "/users/" + s.uma.ID + "/sessions/" + umaSession(s) + "/end", form: fields{}}
+	}},
+	"GET /users/:id/enrolment-link":  {call: func(s *stage) call { return call{id: s.uma.ID} }},
+	"POST /users/:id/enrolment-link": {events: []audit.Type{audit.MFAVerify, audit.UserUpdate, audit.SessionEnd, audit.SessionEnd}, call: confirm(umaID)},
+	"GET /users/:id/reset-link":      {call: func(s *stage) call { return call{id: s.uma.ID} }},
+	"POST /users/:id/reset-link":     {events: []audit.Type{audit.MFAVerify, audit.PasswordReset}, call: confirm(umaID)},
+	"GET /users/:id/role":            {call: func(s *stage) call { return call{id: s.uma.ID} }},
 	"POST /users/:id/role": {status: 303, events: []audit.Type{audit.MFAVerify, audit.UserUpdate, audit.SessionEnd, audit.SessionEnd}, call: func(s *stage) call {
 		form := proof(s)
 		form["role"] = "viewer"

@@ -9,6 +9,7 @@ import (
 	"patronus.internal/dashboard/security/secerr"
 	"patronus.internal/dashboard/security/secret"
 	"patronus.internal/dashboard/security/session"
+	"patronus.internal/dashboard/security/stepup"
 	"patronus.internal/dashboard/security/user"
 )
 
@@ -27,36 +28,76 @@ func (s *Service) ResetMFA(ctx context.Context, email string) (secret.Text, erro
 	if err != nil {
 		return secret.Text{}, err
 	}
-	var link string
+	var link secret.Text
 	err = s.commit(ctx, func(tx *db.Tx) error {
 		u, err := user.ByEmail(tx, email)
 		if err != nil {
 			return err
 		}
-		if u.PasswordHash.Empty() {
-			return secerr.New(secerr.Conflict, "This user has set no password yet, so there is no second factor to reset.")
-		}
-		found, err := user.ForceReenrollment(tx, u.ID)
-		if err != nil {
+		var details audit.Details
+		if link, details, err = s.resetMFA(tx, u); err != nil {
 			return err
 		}
-		if len(found) == 0 {
-			return secerr.New(secerr.Conflict, "This user is disabled. Enable them first.")
-		}
-		token, err := user.IssueEnrolmentLink(tx, s.rand, u.ID, enrolmentLifetime)
-		if err != nil {
+		if err := recordForHost(tx, audit.UserUpdate, details); err != nil {
 			return err
 		}
-		link = s.link("/login/enroll", token)
-		if err := recordForHost(tx, audit.UserUpdate, audit.Details{"target_user_id": u.ID, "target_email": u.Email, "reenroll": true, "enrolment_link": true}); err != nil {
-			return err
-		}
-		return endAllForHost(tx, u.ID, "mfa_reset")
+		return endAllForHost(tx, u.ID, mfaReset)
 	})
 	if err != nil {
 		return secret.Text{}, err
 	}
-	return secret.NewText(link), nil
+	return link, nil
+}
+
+// EnrolmentLink is ResetMFA by an admin, who hands the link over. It returns
+// secerr.NonceRequired, secerr.NonceInvalid, secerr.NotFound for an unknown user,
+// secerr.Forbidden for one above the caller, and secerr.Conflict as ResetMFA.
+func (s *Service) EnrolmentLink(ctx context.Context, c Caller, nonce secret.Text, userID string) (secret.Text, error) {
+	var link secret.Text
+	err := s.change(ctx, c, func(tx *db.Tx) error {
+		if err := stepup.Spend(tx, c.holder(), stepup.ForceReenrollment, nonce); err != nil {
+			return err
+		}
+		u, err := subject(tx, c, userID)
+		if err != nil {
+			return err
+		}
+		var details audit.Details
+		if link, details, err = s.resetMFA(tx, u); err != nil {
+			return err
+		}
+		if err := record(tx, c, audit.UserUpdate, details); err != nil {
+			return err
+		}
+		return endAllOf(tx, c.actor(), u.ID, mfaReset)
+	})
+	if err != nil {
+		return secret.Text{}, err
+	}
+	return link, nil
+}
+
+// mfaReset is why sessions end whose second factor was lost.
+const mfaReset = "mfa_reset"
+
+// resetMFA makes the link, and what its event says.
+func (s *Service) resetMFA(tx *db.Tx, u user.User) (secret.Text, audit.Details, error) {
+	if u.PasswordHash.Empty() {
+		return secret.Text{}, nil, secerr.New(secerr.Conflict, "This user has set no password yet, so there is no second factor to reset.")
+	}
+	found, err := user.ForceReenrollment(tx, u.ID)
+	if err != nil {
+		return secret.Text{}, nil, err
+	}
+	if len(found) == 0 {
+		return secret.Text{}, nil, secerr.New(secerr.Conflict, "This user is disabled. Enable them first.")
+	}
+	token, err := user.IssueEnrolmentLink(tx, s.rand, u.ID, enrolmentLifetime)
+	if err != nil {
+		return secret.Text{}, nil, err
+	}
+	return secret.NewText(s.link("/login/enroll", token)),
+		audit.Details{"target_user_id": u.ID, "target_email": u.Email, "reenroll": true, "enrolment_link": true}, nil
 }
 
 // CheckEnrolmentLink returns the user for whose second factor a link stands in,

@@ -226,6 +226,10 @@ func TestWhatCannotBeRecordedDoesNotHappen(t *testing.T) {
 		"delete a user and erase their data": func() error {
 			return e.service.DeleteUser(ctx, e.caller, nonces["users.delete"], umaCaller.User.ID, true)
 		},
+		"make an enrolment link": func() error {
+			_, err := e.service.EnrolmentLink(ctx, e.caller, nonces["admin.force_mfa_reenroll"], umaCaller.User.ID)
+			return err
+		},
 		"grant": func() error {
 			_, err := e.service.Grant(ctx, e.caller, umaCaller.User.ID, "users:read", "")
 			return err

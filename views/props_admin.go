@@ -37,6 +37,7 @@ type UserProps struct {
 	User                UserRow
 	Events              []EventRow // what they did last, newest first; of who may read it
 	CanRevoke, CanWrite bool       // may do so to them
+	Sessions            []SessionRow // newest first; of who may read them
 	Grants              []GrantRow // oldest first
 	Grant               GrantForm
 }
