@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"time"
 
@@ -25,10 +26,8 @@ const exportPath = "/audit/export"
 // exportEvents streams the log in a format of others: GET /audit/export, by API
 // and page alike.
 func (s *Server) exportEvents(c echo.Context) error {
-	// The cookie comes along when another site leads here, and the log would say
-	// that this person took it.
-	if site := c.Request().Header.Get("Sec-Fetch-Site"); c.Path() == exportPath && site != "" && site != "same-origin" && site != "none" {
-		return secerr.New(secerr.Forbidden, "Another site led here. Export from the page of the audit log.")
+	if err := refuseLed(c); err != nil {
+		return err
 	}
 	values, err := queryParams(c, exportParams...)
 	if err != nil {
@@ -45,8 +44,45 @@ func (s *Server) exportEvents(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	var writer export.Writer
+	open := func(w io.Writer) {
+		if writer == nil {
+			writer = export.NewWriter(format, w, export.Product{Version: s.version})
+		}
+	}
+	return s.sendFile(c, format.ContentType(), "audit", format.Extension(), func(ctx context.Context, send func(func(io.Writer) error) error) error {
+		err := s.service.Export(ctx, caller(c), filter, string(format), func(events []audit.Record) error {
+			return send(func(w io.Writer) error {
+				open(w)
+				return export.WriteBatch(writer, events)
+			})
+		})
+		if err != nil {
+			return err
+		}
+		return send(func(w io.Writer) error {
+			open(w)
+			return writer.Close()
+		})
+	})
+}
+
+// refuseLed refuses a page that makes a file when another site led to it: the
+// cookie comes along then, and the log would say that this person took it.
+func refuseLed(c echo.Context) error {
+	if site := c.Request().Header.Get("Sec-Fetch-Site"); !isMachinePath(c.Path()) && site != "" && site != "same-origin" && site != "none" {
+		return secerr.New(secerr.Forbidden, "Another site led here. Export from the page itself.")
+	}
+	return nil
+}
+
+// sendFile answers with a file that is made while it is sent, a piece with each
+// call of send. What produce returns before the first of them is a refusal like any
+// other; afterwards the connection breaks, since what has begun must not look
+// complete.
+func (s *Server) sendFile(c echo.Context, contentType, name, extension string, produce func(ctx context.Context, send func(write func(io.Writer) error) error) error) error {
 	response := c.Response()
-	// The limit of the server for a whole answer makes way for one for each batch;
+	// The limit of the server for a whole answer makes way for one for each piece;
 	// the last one holds for what is sent after this returns. A writer without a
 	// deadline (a test's) is one without a limit.
 	connection := http.NewResponseController(response.Writer)
@@ -56,44 +92,34 @@ func (s *Server) exportEvents(c echo.Context) error {
 	defer cancel()
 	defer context.AfterFunc(s.stopping, cancel)()
 	var (
-		writer export.Writer
-		left   error // why the client takes no more
+		begun bool
+		left  error // why the client takes no more
 	)
-	begin := func() {
-		response.Header().Set("Content-Type", format.ContentType())
-		response.Header().Set("Content-Disposition", `attachment; filename="audit-`+s.now().UTC().Format("20060102-150405")+"."+format.Extension()+`"`)
-		response.WriteHeader(http.StatusOK)
-		writer = export.NewWriter(format, response, export.Product{Version: s.version})
-	}
-	err = s.service.Export(ctx, caller(c), filter, string(format), func(events []audit.Record) error {
-		if writer == nil {
-			begin()
+	err := produce(ctx, func(write func(io.Writer) error) error {
+		if !begun {
+			begun = true
+			response.Header().Set("Content-Type", contentType)
+			response.Header().Set("Content-Disposition", `attachment; filename="`+name+"-"+s.now().UTC().Format("20060102-150405")+"."+extension+`"`)
+			response.WriteHeader(http.StatusOK)
 		}
 		extend()
-		if left = export.WriteBatch(writer, events); left == nil {
+		if left = write(response); left == nil {
 			response.Flush()
 		}
 		return left
 	})
-	if err != nil {
-		if writer == nil {
-			return err
-		}
-		switch {
-		case s.stopping.Err() != nil:
-			s.log.InfoContext(ctx, "an export has ended because the server is stopping")
-		case left != nil || ctx.Err() != nil:
-			s.log.InfoContext(ctx, "the client left before the end of an export", "error", err)
-		default:
-			logProblem(ctx, s.log, ToProblem(err, ""), err)
-		}
-		panic(http.ErrAbortHandler) // what has begun must not look complete
+	if err == nil || !begun {
+		return err
 	}
-	if writer == nil {
-		begin()
+	switch {
+	case s.stopping.Err() != nil:
+		s.log.InfoContext(ctx, "an export has ended because the server is stopping")
+	case left != nil || ctx.Err() != nil:
+		s.log.InfoContext(ctx, "the client left before the end of an export", "error", err)
+	default:
+		logProblem(ctx, s.log, ToProblem(err, ""), err)
 	}
-	extend()
-	return writer.Close()
+	panic(http.ErrAbortHandler)
 }
 
 // exportProgress tells the page how far the person's export is:

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -15,6 +16,10 @@ import (
 )
 
 const callerKey = "caller"
+
+// showNothing are the addresses of the pages' own requests and of files, which show
+// nothing.
+var showNothing = []string{alivePath, exportPath, ownExportPath, userExportPath}
 
 // caller is the identity of the request. Routes that are public have none.
 func caller(c echo.Context) security.Caller {
@@ -100,7 +105,7 @@ func (s *Server) guardPage(r route) echo.HandlerFunc {
 		if who.EnrollmentRequired && !r.duringEnrollment {
 			return c.Redirect(http.StatusSeeOther, "/account/mfa")
 		}
-		if who.Session.NewDevice && c.Request().Method == http.MethodGet && r.path != alivePath && r.path != exportPath {
+		if who.Session.NewDevice && c.Request().Method == http.MethodGet && !slices.Contains(showNothing, r.path) {
 			s.service.NewDeviceShown(c.Request().Context(), who, s.cookie(c)) // whichever page this is
 		}
 		return s.enter(c, r, who)

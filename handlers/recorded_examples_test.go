@@ -154,6 +154,7 @@ var examples = map[string]example{
 	"POST /api/v1/auth/nonce": {events: []audit.Type{audit.MFAVerify}, call: func(s *stage) call {
 		return call{json: fields{"action": "users.delete", "password": stagePassword, "code": s.ada.code()}}
 	}},
+	"GET /api/v1/me/export": {events: []audit.Type{audit.DataExport}},
 	"POST /api/v1/me/password": {status: 204, events: []audit.Type{audit.SessionEnd, audit.PasswordChange}, call: func(s *stage) call {
 		return call{as: &s.uma, json: fields{"current_password": stagePassword, "new_password": newStagePassword}}
 	}},
@@ -191,8 +192,9 @@ var examples = map[string]example{
 	"DELETE /api/v1/admin/blocked-ips/:id": {status: 204, events: []audit.Type{audit.IPUnblock}, call: func(s *stage) call {
 		return call{id: blocked(s)}
 	}},
-	"POST /api/v1/users":    {status: 201, events: []audit.Type{audit.UserCreate}, call: ask(call{json: fields{"email": "new@example.org", "role": "viewer"}})},
-	"GET /api/v1/users/:id": {call: func(s *stage) call { return call{id: s.uma.ID} }},
+	"POST /api/v1/users":           {status: 201, events: []audit.Type{audit.UserCreate}, call: ask(call{json: fields{"email": "new@example.org", "role": "viewer"}})},
+	"GET /api/v1/users/:id":        {call: func(s *stage) call { return call{id: s.uma.ID} }},
+	"GET /api/v1/users/:id/export": {events: []audit.Type{audit.DataExport}, call: func(s *stage) call { return call{id: s.uma.ID} }},
 	"PATCH /api/v1/users/:id": {events: []audit.Type{audit.UserUpdate, audit.SessionEnd, audit.SessionEnd}, call: func(s *stage) call {
 		return call{id: s.uma.ID, json: fields{"role": "viewer"}, nonce: s.nonce("users.role")}
 	}},
@@ -255,7 +257,9 @@ var examples = map[string]example{
 	"POST /account/password": {status: 303, events: []audit.Type{audit.SessionEnd, audit.PasswordChange}, call: func(s *stage) call {
 		return call{as: &s.uma, form: fields{"current_password": stagePassword, "password": newStagePassword, "password_confirm": newStagePassword}}
 	}},
-	"GET " + alivePath: {status: 204},
+	"GET " + ownExportPath:  {events: []audit.Type{audit.DataExport}},
+	"GET " + userExportPath: {events: []audit.Type{audit.DataExport}, call: func(s *stage) call { return call{id: s.uma.ID} }},
+	"GET " + alivePath:      {status: 204},
 	"POST /account/sessions/:id/end": {status: 303, events: []audit.Type{audit.SessionEnd}, call: func(s *stage) call {
 		return call{id: umaSession(s), as: &s.uma, form: fields{}}
 	}},

@@ -51,10 +51,10 @@ func (e *exports) enter(userID string) (run *exportRun, leave func(), err error)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if _, twice := e.running[userID]; twice {
-		return nil, nil, secerr.Busy("You are exporting the log already. Wait for that to end, or end it.", time.Minute, nil)
+		return nil, nil, secerr.Busy("You have an export under way already. Wait for that to end, or end it.", time.Minute, nil)
 	}
 	if len(e.running) >= maxExports {
-		return nil, nil, secerr.Busy("Others are exporting the log right now. Try again in a minute.", time.Minute, nil)
+		return nil, nil, secerr.Busy("There are as many exports under way as there may be. Try again in a minute.", time.Minute, nil)
 	}
 	if e.running == nil {
 		e.running = make(map[string]*exportRun)

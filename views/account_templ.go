@@ -148,7 +148,7 @@ func Account(p AccountProps) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 10, "<button class=\"btn btn-primary\" type=\"submit\">Change the password</button></form></div></section>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 10, "<button class=\"btn btn-primary\" type=\"submit\">Change the password</button></form></div></section><section class=\"card\" aria-labelledby=\"own-data\"><div class=\"card-header\"><h2 class=\"card-title\" id=\"own-data\">Your data</h2></div><div class=\"card-body\"><p>Everything that is held about you, with your events: a zip of JSON files, which other programs can read. Passwords and keys are not in it.</p><a class=\"btn btn-quiet\" href=\"/account/export\">Download my data</a></div></section>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
