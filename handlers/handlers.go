@@ -117,7 +117,7 @@ func serveStatic(c echo.Context) error {
 func (s *Server) page(c echo.Context, title, active string) views.Page {
 	p := views.Page{Title: title, Active: active, CSRF: s.formToken(c), RequestID: RequestIDFrom(c.Request().Context()), Now: s.now()}
 	if who := caller(c); who.User.ID != "" {
-		p.User = &views.Viewer{Email: who.User.Email, Role: who.User.Role, EnrollmentRequired: who.EnrollmentRequired,
+		p.User = &views.Viewer{Email: who.User.Email, Role: who.User.Role, EnrollmentRequired: who.EnrollmentRequired, ConsentRequired: who.ConsentRequired, CanWritePolicies: who.Reach(rbac.PoliciesWrite) == rbac.All,
 			CanReadAudit: who.Reach(rbac.AuditRead) == rbac.All, CanReadUsers: who.Reach(rbac.UsersRead) != rbac.None, CanReadBlocks: who.Reach(rbac.IPBlocksRead) != rbac.None}
 		p.NewDevice = who.Session.NewDevice
 	}
@@ -181,7 +181,7 @@ var fieldLabels = map[string]string{
 	"email": "E-mail address", "password": "Password", "password_confirm": "Password, once more", "current_password": "Current password", "code": "Code",
 	"name": "Name", "role": "Role", "scopes": "Scopes", "expires_in_days": "Expires", "overlap_secs": "Overlap", "networks": "Networks",
 	"event_type": "Type", "severity": "Severity", "success": "Outcome", "ip": "Address", "since": "From", "until": "Until", "q": "Contains",
-	"duration": "For how long", "reason": "Reason", "about": "Address or request id",
+	"duration": "For how long", "reason": "Reason", "about": "Address or request id", "text": "Text",
 	"limit": "How many", "cursor": "Page of the list", "format": "Format", "user_id": "User id", "key_id": "API key id",
 	"permission": "Permission", "resource_id": "Only for one",
 }

@@ -105,6 +105,9 @@ func (s *Server) guardPage(r route) echo.HandlerFunc {
 		if who.EnrollmentRequired && !r.duringEnrollment {
 			return c.Redirect(http.StatusSeeOther, "/account/mfa")
 		}
+		if who.ConsentRequired && heldUp(r) {
+			return c.Redirect(http.StatusSeeOther, noticeURL(c.Request()))
+		}
 		if who.Session.NewDevice && c.Request().Method == http.MethodGet && !slices.Contains(showNothing, r.path) {
 			s.service.NewDeviceShown(c.Request().Context(), who, s.cookie(c)) // whichever page this is
 		}

@@ -25,7 +25,7 @@ func (s *Server) pageAccount(c echo.Context) error {
 func (s *Server) renderAccount(c echo.Context, status int, page views.Page) error {
 	who := caller(c)
 	props := views.AccountProps{Page: page, CreatedAt: who.User.CreatedAt, MFAEnabled: who.User.MFAEnabled,
-		Rules: s.passwordRules(who.User.MFAEnabled)}
+		Rules: s.passwordRules(who.User.MFAEnabled), HasNotice: s.service.HasNotice()}
 	for _, p := range who.Held().Permissions() {
 		props.Permissions = append(props.Permissions, string(p))
 	}

@@ -3,6 +3,7 @@ package handlers
 import (
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -122,6 +123,13 @@ func enrolmentToken(s *stage) string {
 	return token
 }
 
+// noticed is the version of a notice that nobody has agreed to.
+func noticed(s *stage) int64 {
+	set, err := s.service.SetNotice(s.ctx, s.caller(s.ada.Token), "Be kind.")
+	s.check(err)
+	return set.Version
+}
+
 // digitsToken is that of a CAPTCHA to look at or to hear.
 func digitsToken(s *stage) string {
 	token, err := s.service.CaptchaDigits(s.uma.Email)
@@ -170,6 +178,14 @@ var examples = map[string]example{
 	"POST /api/v1/mfa/totp": {events: []audit.Type{audit.MFAEnroll}, call: func(s *stage) call { return call{as: &s.uma} }},
 	"POST /api/v1/mfa/totp/verify": {events: []audit.Type{audit.SessionEnd, audit.MFAEnroll}, call: func(s *stage) call {
 		return call{as: &s.uma, json: fields{"code": begunTOTP(s, s.caller(s.uma.Token))}}
+	}},
+	"GET /api/v1/notice": {call: func(s *stage) call {
+		noticed(s)
+		return call{}
+	}},
+	"PUT /api/v1/notice": {events: []audit.Type{audit.PolicyChange}, call: ask(call{json: fields{"text": "Be kind."}})},
+	"POST /api/v1/notice/accept": {status: 204, events: []audit.Type{audit.Consent}, call: func(s *stage) call {
+		return call{as: &s.uma, json: map[string]any{"version": noticed(s)}}
 	}},
 	"POST /api/v1/api-keys": {status: 201, events: []audit.Type{audit.APIKeyCreate},
 		call: ask(call{json: map[string]any{"name": "x", "scopes": []string{"audit:read"}}})},
@@ -237,6 +253,15 @@ var examples = map[string]example{
 		return call{form: fields{"token": resetToken(s), "password": newStagePassword, "password_confirm": newStagePassword}}
 	}},
 	"POST /logout": {status: 303, events: []audit.Type{audit.Logout}, call: ask(call{form: fields{}})},
+
+	"GET " + noticePath: {call: func(s *stage) call {
+		noticed(s)
+		return call{}
+	}},
+	"POST " + noticePath: {status: 303, events: []audit.Type{audit.Consent}, call: func(s *stage) call {
+		return call{as: &s.uma, form: fields{"version": strconv.FormatInt(noticed(s), 10)}}
+	}},
+	"POST " + editNoticePath: {status: 303, events: []audit.Type{audit.PolicyChange}, call: ask(call{form: fields{"text": "Be kind.", "confirmed": "yes"}})},
 
 	"GET /audit/export": {events: []audit.Type{audit.DataExport}},
 	"GET /audit/:id":    {call: ask(call{id: "1"})},

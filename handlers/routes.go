@@ -73,6 +73,10 @@ func (s *Server) api() []route {
 		{post, "/api/v1/mfa/totp", person, "", limitAuthenticated, true, s.apiBeginTOTP},
 		{post, "/api/v1/mfa/totp/verify", person, "", limitAuthenticated, true, s.apiVerifyTOTP},
 
+		{get, "/api/v1/notice", anyone, "", limitAuthenticated, false, s.apiNotice},
+		{http.MethodPut, "/api/v1/notice", permitted, rbac.PoliciesWrite, limitAuthenticated, false, s.apiSetNotice},
+		{post, "/api/v1/notice/accept", person, "", limitAuthenticated, false, s.apiAcceptNotice},
+
 		{post, "/api/v1/api-keys", person, "", limitAuthenticated, false, s.apiCreateKey},
 		{get, "/api/v1/api-keys", ownOr, rbac.APIKeysRead, limitAuthenticated, false, s.apiListKeys},
 		{get, "/api/v1/api-keys/:id", ownOr, rbac.APIKeysRead, limitAuthenticated, false, s.apiGetKey},
@@ -136,6 +140,11 @@ func (s *Server) pages() []route {
 		{get, "/reset-password", public, "", unlimited, true, s.pageSetPassword},
 		{post, "/reset-password", public, "", limitUnauthenticated, true, s.submitSetPassword},
 		{post, "/logout", person, "", limitAuthenticated, true, s.submitLogout},
+
+		{get, noticePath, person, "", limitAuthenticated, false, s.pageNotice},
+		{post, noticePath, person, "", limitAuthenticated, false, s.submitNotice},
+		{get, editNoticePath, permitted, rbac.PoliciesWrite, limitAuthenticated, false, s.pageEditNotice},
+		{post, editNoticePath, permitted, rbac.PoliciesWrite, limitAuthenticated, false, s.submitEditNotice},
 
 		{get, "/", person, "", limitAuthenticated, false, s.pageOverview},
 		{get, "/audit", permitted, rbac.AuditRead, limitAuthenticated, false, s.pageAudit},

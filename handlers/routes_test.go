@@ -18,7 +18,7 @@ func TestRouteTableIsDocumented(t *testing.T) {
 	}
 	var lines []string
 	for line := range strings.Lines(string(document)) {
-		if strings.HasPrefix(line, "| GET ") || strings.HasPrefix(line, "| POST ") || strings.HasPrefix(line, "| PATCH ") || strings.HasPrefix(line, "| DELETE ") {
+		if strings.HasPrefix(line, "| GET ") || strings.HasPrefix(line, "| POST ") || strings.HasPrefix(line, "| PUT ") || strings.HasPrefix(line, "| PATCH ") || strings.HasPrefix(line, "| DELETE ") {
 			lines = append(lines, strings.TrimSpace(line))
 		}
 	}

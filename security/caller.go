@@ -48,6 +48,9 @@ type Caller struct {
 	// EnrollmentRequired is set for a person who must enrol a second factor
 	// before anything else.
 	EnrollmentRequired bool
+	// ConsentRequired is set for a person who has not agreed to the notice of now.
+	// It holds up the pages and not the API: scripts go on.
+	ConsentRequired bool
 
 	grants []rbac.Grant
 	scopes []rbac.Scope // nil for a person

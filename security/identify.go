@@ -93,7 +93,8 @@ func (s *Service) person(ctx context.Context, req Request, found session.Session
 	if err != nil {
 		return Caller{}, err
 	}
-	return Caller{Request: req, User: u, Session: found, EnrollmentRequired: s.enrollmentRequired(u), grants: grants}, nil
+	return Caller{Request: req, User: u, Session: found, grants: grants, EnrollmentRequired: s.enrollmentRequired(u),
+		ConsentRequired: u.AcceptedNotice < s.memory.notice.Load()}, nil
 }
 
 // touch keeps the time of the last use and reports whether it wrote it. A

@@ -11,6 +11,7 @@ import (
 	"patronus.internal/dashboard/security/apikey"
 	"patronus.internal/dashboard/security/db"
 	"patronus.internal/dashboard/security/ipblock"
+	"patronus.internal/dashboard/security/notice"
 	"patronus.internal/dashboard/security/policy"
 	"patronus.internal/dashboard/security/rbac"
 	"patronus.internal/dashboard/security/revocation"
@@ -37,6 +38,8 @@ type memory struct {
 	keys     shelf[[sha256.Size]byte, apikey.Key]      // by the hash of the secret
 	users    shelf[string, user.User]                  // by id, without the hash of the password
 	grants   shelf[string, []rbac.Grant]               // by the id of the user
+
+	notice atomic.Int64 // the version of the notice of now, 0 for none
 
 	stale   atomic.Bool // something was changed here since the last look
 	checked atomic.Pointer[time.Time]
@@ -112,6 +115,10 @@ func (s *Service) look(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	noticeVersion, err := notice.CurrentVersion(r)
+	if err != nil {
+		return err
+	}
 	blocks, err := ipblock.InForce(r, now)
 	if err != nil {
 		return err
@@ -127,6 +134,7 @@ func (s *Service) look(ctx context.Context, now time.Time) error {
 	}
 	s.reloadKeys(ctx)
 	s.memory.blocks.Replace(blocks)
+	s.memory.notice.Store(noticeVersion)
 	if was := s.policy.Swap(&stored); was == nil || was.Policy.RateLimits != stored.Policy.RateLimits {
 		s.limits.set(stored.Policy.RateLimits)
 	}

@@ -67,6 +67,8 @@ var held = []heldPart{
 		query: `SELECT api_key_id, network, first_seen_at_us FROM api_key_networks WHERE api_key_id IN (SELECT id FROM api_keys WHERE user_id = $1)
 			ORDER BY api_key_id, network`},
 	// Permissions that were given beside the role have their place here.
+	{name: "consents", about: "versions of the notice that were agreed to",
+		query: "SELECT version, accepted_at_us FROM consents WHERE user_id = $1 ORDER BY version"},
 	{name: "saved_views", about: "filters of the audit log that were kept under a name",
 		query: "SELECT id, name, query, created_at_us FROM saved_views WHERE user_id = $1 ORDER BY id"},
 	{name: "mails", about: "mail that waits to be sent, and that of the last day",

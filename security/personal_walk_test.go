@@ -24,6 +24,7 @@ var notExported = map[string]string{
 	"revocations":          "lives as long as an access token; that it was revoked is an event",
 	"ip_blocks":            "tells of a network; that this person blocked it is an event",
 	"audit_strays":         "nobody knows who put them into the file, so they are evidence and tell nothing of the person they name",
+	"notices":              "is for everybody; that this person wrote it is an event",
 	"audit_erasures":       "of somebody who is deleted already",
 
 	"users.password_hash":             "a secret",
@@ -51,6 +52,7 @@ var notExported = map[string]string{
 	"api_keys.user_id":                "the id of the account",
 	"api_keys.secret_hash":            "a secret",
 	"api_key_old_secrets.secret_hash": "a secret",
+	"consents.user_id":                "the id of the account",
 	"saved_views.user_id":             "the id of the account",
 }
 

@@ -104,6 +104,7 @@ var ofUser = []string{
 	"DELETE FROM enrolment_links WHERE user_id = $1",
 	"DELETE FROM password_history WHERE user_id = $1",
 	"DELETE FROM devices WHERE user_id = $1",
+	"DELETE FROM consents WHERE user_id = $1",
 	"DELETE FROM saved_views WHERE user_id = $1",
 	"DELETE FROM outbox WHERE recipient = (SELECT email FROM users WHERE id = $1)",
 }

@@ -359,12 +359,15 @@ func mark() templ.Component {
 
 type menuEntry struct{ key, href, icon, label string }
 
-// menuOf lists what the person may open. Who must enrol a second factor has
-// nothing else to choose.
+// menuOf lists what the person may open. Who must enrol a second factor or agree
+// to the notice has nothing else to choose.
 func menuOf(p Page) []menuEntry {
 	twoStep := menuEntry{key: MenuMFA, href: "/account/mfa", icon: "device-mobile", label: "Second factor"}
 	if p.User.EnrollmentRequired {
 		return []menuEntry{twoStep}
+	}
+	if p.User.ConsentRequired {
+		return []menuEntry{{key: MenuNotice, href: "/notice", icon: "file-text", label: "Notice"}}
 	}
 	log := "Audit log"
 	if !p.User.CanReadAudit {
@@ -380,6 +383,9 @@ func menuOf(p Page) []menuEntry {
 	}
 	if p.User.CanReadBlocks {
 		entries = append(entries, menuEntry{key: MenuIPBlocks, href: "/ip-blocks", icon: "shield-x", label: "IP blocks"})
+	}
+	if p.User.CanWritePolicies {
+		entries = append(entries, menuEntry{key: MenuNotice, href: "/notice/edit", icon: "file-text", label: "Notice"})
 	}
 	return append(entries, twoStep,
 		menuEntry{key: MenuSessions, href: "/account/sessions", icon: "devices", label: "Sessions"},
@@ -419,7 +425,7 @@ func menu(p Page) templ.Component {
 			var templ_7745c5c3_Var14 templ.SafeURL
 			templ_7745c5c3_Var14, templ_7745c5c3_Err = templ.JoinURLErrs(templ.SafeURL(entry.href))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `layout.templ`, Line: 126, Col: 37}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `layout.templ`, Line: 132, Col: 37}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var14))
 			if templ_7745c5c3_Err != nil {
@@ -446,7 +452,7 @@ func menu(p Page) templ.Component {
 			var templ_7745c5c3_Var15 string
 			templ_7745c5c3_Var15, templ_7745c5c3_Err = templ.JoinStringErrs(entry.label)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `layout.templ`, Line: 132, Col: 18}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `layout.templ`, Line: 138, Col: 18}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var15))
 			if templ_7745c5c3_Err != nil {
@@ -493,7 +499,7 @@ func signOut(p Page) templ.Component {
 		var templ_7745c5c3_Var17 string
 		templ_7745c5c3_Var17, templ_7745c5c3_Err = templ.JoinStringErrs(p.User.Email)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `layout.templ`, Line: 141, Col: 24}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `layout.templ`, Line: 147, Col: 24}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var17))
 		if templ_7745c5c3_Err != nil {
@@ -506,7 +512,7 @@ func signOut(p Page) templ.Component {
 		var templ_7745c5c3_Var18 string
 		templ_7745c5c3_Var18, templ_7745c5c3_Err = templ.JoinStringErrs(p.User.Role)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `layout.templ`, Line: 142, Col: 15}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `layout.templ`, Line: 148, Col: 15}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var18))
 		if templ_7745c5c3_Err != nil {
@@ -566,7 +572,7 @@ func heading(p Page) templ.Component {
 		var templ_7745c5c3_Var20 string
 		templ_7745c5c3_Var20, templ_7745c5c3_Err = templ.JoinStringErrs(p.Title)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `layout.templ`, Line: 157, Col: 15}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `layout.templ`, Line: 163, Col: 15}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var20))
 		if templ_7745c5c3_Err != nil {

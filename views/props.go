@@ -25,6 +25,7 @@ const (
 	MenuSessions = "sessions"
 	MenuUsers    = "users"
 	MenuIPBlocks = "ip-blocks"
+	MenuNotice   = "notice"
 	MenuAccount  = "account"
 )
 
@@ -48,9 +49,12 @@ type Viewer struct {
 	Role  string
 	// CanReadAudit says that the log shows everyone's events. Without it the
 	// same page shows the person's own.
-	CanReadAudit  bool
-	CanReadUsers  bool
-	CanReadBlocks bool
+	CanReadAudit     bool
+	CanReadUsers     bool
+	CanReadBlocks    bool
+	CanWritePolicies bool
+	// ConsentRequired leaves nothing in the menu but the notice.
+	ConsentRequired bool
 	// EnrollmentRequired leaves nothing in the menu but the second factor.
 	EnrollmentRequired bool
 }
@@ -303,6 +307,7 @@ type AccountProps struct {
 	MFAEnabled  bool
 	CreatedAt   time.Time // the zero time is not shown
 	Rules       PasswordRules
+	HasNotice   bool // there is one, and they agreed to it
 }
 
 // SessionsProps is the devices that a person is signed in on.

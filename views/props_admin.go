@@ -147,3 +147,24 @@ func (e Explanation) tried() string {
 		return "as " + strings.Join(e.FailedAccounts[:shownAccounts], ", ") + " and " + strconv.Itoa(n-shownAccounts) + " more"
 	}
 }
+
+// NoticeProps is what people agree to.
+type NoticeProps struct {
+	Page
+	Version    int64
+	Text       string // plain, with paragraphs
+	CreatedAt  time.Time
+	AcceptedAt *time.Time // when the viewer agreed; nil draws the form
+	Next       string     // local path to go to afterwards
+}
+
+// EditNoticeProps is the form for another notice, and the one of now.
+type EditNoticeProps struct {
+	Page
+	Version          int64 // of now, 0 for none
+	CreatedAt        time.Time
+	Accepted, People int    // who agreed to it, of those who may sign in
+	Text             string // of now, or as typed
+	Preview          bool   // shows what was typed, to be confirmed
+	Unchanged        bool   // what was typed is the text of now
+}

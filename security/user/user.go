@@ -27,6 +27,9 @@ type User struct {
 	Reenroll     bool        // a new second factor must be enrolled before anything else
 	CreatedAt    time.Time
 	LastLoginAt  *time.Time
+	// AcceptedNotice is the newest version of the notice that they agreed to, 0 for
+	// none. It is here so that no request needs to ask for it.
+	AcceptedNotice int64
 }
 
 // WithoutPassword is the user without the hash of the password, for those who
@@ -37,6 +40,7 @@ func (u User) WithoutPassword() User {
 }
 
 const columns = `id, email, role, enabled, password_hash, created_at_us, last_login_at_us, reenroll,
+	(SELECT COALESCE(MAX(version), 0) FROM consents WHERE user_id = users.id),
 	EXISTS (SELECT 1 FROM mfa_factors WHERE user_id = users.id AND verified_at_us IS NOT NULL)`
 
 // ByID returns the user, or secerr.NotFound.
@@ -309,7 +313,7 @@ func scan(row interface{ Scan(...any) error }) (User, error) {
 		created   int64
 		lastLogin sql.NullInt64
 	)
-	if err := row.Scan(&u.ID, &u.Email, &u.Role, &u.Enabled, &hash, &created, &lastLogin, &u.Reenroll, &u.MFAEnabled); err != nil {
+	if err := row.Scan(&u.ID, &u.Email, &u.Role, &u.Enabled, &hash, &created, &lastLogin, &u.Reenroll, &u.AcceptedNotice, &u.MFAEnabled); err != nil {
 		return User{}, err
 	}
 	u.PasswordHash = secret.NewText(hash.String)
