@@ -66,7 +66,8 @@ var held = []heldPart{
 	{name: "api_key_networks", about: "networks that API keys were used from", needs: rbac.APIKeysRead,
 		query: `SELECT api_key_id, network, first_seen_at_us FROM api_key_networks WHERE api_key_id IN (SELECT id FROM api_keys WHERE user_id = $1)
 			ORDER BY api_key_id, network`},
-	// Permissions that were given beside the role have their place here.
+	{name: "grants", about: "permissions beyond the role",
+		query: "SELECT id, permission, NULLIF(resource_id, '') AS resource_id, granted_by, created_at_us FROM grants WHERE user_id = $1 ORDER BY id"},
 	{name: "consents", about: "versions of the notice that were agreed to",
 		query: "SELECT version, accepted_at_us FROM consents WHERE user_id = $1 ORDER BY version"},
 	{name: "saved_views", about: "filters of the audit log that were kept under a name",
@@ -161,7 +162,7 @@ func (s *Service) exportPerson(ctx context.Context, c Caller, u user.User, f exp
 // person may read all that is their own.
 func partsFor(c Caller, u user.User) (readable []heldPart, leftOut []export.Part) {
 	may := func(p rbac.Permission) bool {
-		return p == "" || c.Key == nil && c.User.ID == u.ID || c.Reach(p) == rbac.All
+		return p == "" || c.Key == nil && c.User.ID == u.ID || c.Held().On(p, u.ID)
 	}
 	for _, part := range held {
 		if may(part.needs) {

@@ -28,6 +28,8 @@ var notExported = map[string]string{
 	"audit_erasures":       "of somebody who is deleted already",
 
 	"users.password_hash":             "a secret",
+	"users.email_skeleton":            "the address in other words",
+	"grants.user_id":                  "the id of the account",
 	"password_history.id":             "says nothing",
 	"password_history.user_id":        "the id of the account",
 	"password_history.password_hash":  "a secret",

@@ -35,10 +35,10 @@ type UserForm struct {
 type UserProps struct {
 	Page
 	User                UserRow
-	Events              []EventRow // what they did last, newest first; of who may read it
-	CanRevoke, CanWrite bool       // may do so to them
+	Events              []EventRow   // what they did last, newest first; of who may read it
+	CanRevoke, CanWrite bool         // may do so to them
 	Sessions            []SessionRow // newest first; of who may read them
-	Grants              []GrantRow // oldest first
+	Grants              []GrantRow   // oldest first
 	Grant               GrantForm
 }
 
