@@ -141,6 +141,9 @@ func (s *Server) enter(c echo.Context, r route, who security.Caller) error {
 	ctx := c.Request().Context()
 	var err error
 	switch {
+	case strings.Contains(r.path, "/:id") && c.Param("id") == "":
+		// An empty one would stand for everybody in some operations.
+		return echo.ErrNotFound
 	case r.access == permitted && strings.Contains(r.path, "/:id"):
 		err = s.service.AuthorizeOn(ctx, who, r.permission, c.Param("id"))
 	case r.access == permitted:

@@ -81,6 +81,9 @@ func (s *Server) submitGrant(c echo.Context) error {
 	if unknown != nil {
 		return unknown
 	}
+	if !caller(c).Held().On(rbac.UsersRead, u.ID) { // who may not see the page
+		return err
+	}
 	page := s.page(c, u.Email, views.MenuUsers)
 	status, err := s.formProblem(c, &page, err)
 	if err != nil {

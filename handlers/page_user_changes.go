@@ -2,10 +2,13 @@ package handlers
 
 import (
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
 	"patronus.internal/dashboard/security"
+	"patronus.internal/dashboard/security/grant"
 	"patronus.internal/dashboard/security/rbac"
 	"patronus.internal/dashboard/security/secerr"
 	"patronus.internal/dashboard/security/secret"
@@ -16,7 +19,7 @@ import (
 // changeRole gives a user another role.
 func (s *Server) changeRole() confirmation {
 	return confirmation{action: stepup.ChangeRole, title: "Change a role", menu: views.MenuUsers, button: "Change it",
-		about: s.aboutUser("The role counts at once, also for their API keys. What is granted to them beyond it stays. They are signed out everywhere."),
+		about: s.aboutRole("The role counts at once, also for their API keys. They are signed out everywhere."),
 		roles: func(c echo.Context) ([]string, string, error) {
 			roles := rolesFor(caller(c))
 			if c.Request().Method == http.MethodPost {
@@ -44,6 +47,26 @@ func (s *Server) changeRole() confirmation {
 			role := form.One("role")
 			return s.updateUser(c, nonce, security.UserPatch{Role: &role}, "role")
 		}}
+}
+
+// aboutRole says also what a change of role leaves as it is.
+func (s *Server) aboutRole(text ...string) func(echo.Context) ([]string, string, error) {
+	return func(c echo.Context) ([]string, string, error) {
+		grants, _, err := s.service.Grants(c.Request().Context(), c.Param("id"), "", grant.MaxPerUser)
+		if err != nil {
+			return nil, "", err
+		}
+		var named []string
+		for _, g := range grants {
+			if name := permissionLabel(g.Permission); !slices.Contains(named, name) {
+				named = append(named, name)
+			}
+		}
+		if len(named) > 0 {
+			text = append(slices.Clone(text), "What is granted to them beyond the role stays: "+strings.Join(named, "; ")+".")
+		}
+		return s.aboutUser(text...)(c)
+	}
 }
 
 // disableUser shuts a user out.

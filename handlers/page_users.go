@@ -196,7 +196,11 @@ func (s *Server) aboutUser(text ...string) func(echo.Context) ([]string, string,
 		if err != nil {
 			return nil, "", err
 		}
-		return append([]string{"User: " + u.Email}, text...), "/users/" + u.ID, nil
+		named := u.Email
+		if !caller(c).Held().On(rbac.UsersRead, u.ID) {
+			named = u.ID // they may change what they may not read
+		}
+		return append([]string{"User: " + named}, text...), "/users/" + u.ID, nil
 	}
 }
 

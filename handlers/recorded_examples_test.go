@@ -208,11 +208,11 @@ var examples = map[string]example{
 	"DELETE /api/v1/admin/blocked-ips/:id": {status: 204, events: []audit.Type{audit.IPUnblock}, call: func(s *stage) call {
 		return call{id: blocked(s)}
 	}},
-	"POST /api/v1/users":           {status: 201, events: []audit.Type{audit.UserCreate}, call: ask(call{json: fields{"email": "new@example.org", "role": "viewer"}})},
+	"POST /api/v1/users":           {status: 201, events: []audit.Type{audit.UserCreate}, call: ask(call{json: fields{"email": "new@example.org", "role": "user"}})},
 	"GET /api/v1/users/:id":        {call: func(s *stage) call { return call{id: s.uma.ID} }},
 	"GET /api/v1/users/:id/export": {events: []audit.Type{audit.DataExport}, call: func(s *stage) call { return call{id: s.uma.ID} }},
 	"PATCH /api/v1/users/:id": {events: []audit.Type{audit.UserUpdate, audit.SessionEnd, audit.SessionEnd}, call: func(s *stage) call {
-		return call{id: s.uma.ID, json: fields{"role": "viewer"}, nonce: s.nonce("users.role")}
+		return call{id: s.uma.ID, json: map[string]bool{"enabled": false}}
 	}},
 	"DELETE /api/v1/users/:id": {status: 204, events: []audit.Type{audit.UserDelete, audit.SessionEnd, audit.SessionEnd, audit.AuditErase}, call: func(s *stage) call {
 		return call{path: "/api/v1/users/" + s.uma.ID + "?erase=true", nonce: s.nonce("users.delete")}

@@ -185,3 +185,14 @@ func lookup(ts *testscript.TestScript, text []byte, path string) (string, bool) 
 func cmdDenials(ts *testscript.TestScript, _ bool, _ []string) {
 	securitytest.Denials(of(ts).service, securitytest.SearchedByIndex)
 }
+
+// cmdLong sets a variable to many letters: long NAME COUNT [LETTER].
+func cmdLong(ts *testscript.TestScript, _ bool, args []string) {
+	count, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	letter := "a"
+	if len(args) > 2 {
+		letter = args[2]
+	}
+	ts.Setenv(args[0], strings.Repeat(letter, count))
+}

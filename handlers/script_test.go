@@ -107,6 +107,7 @@ func TestScripts(t *testing.T) {
 			"unlock":    cmdUnlock,
 			"strangers": cmdStrangers,
 			"digits":    cmdDigits,
+			"long":      cmdLong,
 		},
 	})
 }

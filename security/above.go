@@ -80,6 +80,31 @@ func (s *Service) deniedAbove(ctx context.Context, c Caller, err error) error {
 	return s.deny(ctx, c, refusal, details)
 }
 
+// madeByEnough returns the user of a link, or secerr.NotFound when whoever made it
+// could not make it for them now: somebody who was invited as a user and is an admin
+// by now is above the one who kept the invitation.
+func madeByEnough(r db.Reader, u user.User, maker func(db.Reader) (string, error)) (user.User, error) {
+	id, err := maker(r)
+	if err != nil || id == "" {
+		return u, err
+	}
+	by, err := user.ByID(r, id)
+	if err != nil || !by.Enabled {
+		return user.User{}, absent(err, user.ErrLink(nil))
+	}
+	grants, err := grantsOf(r, by.ID)
+	if err != nil {
+		return user.User{}, err
+	}
+	c := Caller{User: by, grants: grants}
+	if err := notAbove(r, c, u); secerr.Is(err, secerr.Forbidden) || err == nil && !c.Held().On(rbac.UsersWrite, u.ID) {
+		return user.User{}, user.ErrLink(err)
+	} else if err != nil {
+		return user.User{}, err
+	}
+	return u, nil
+}
+
 // MayActOn reports whether the caller has a permission for a user, and the user
 // may do nothing that the caller may not, so that pages offer only what can be.
 func (s *Service) MayActOn(ctx context.Context, c Caller, p rbac.Permission, u user.User) (bool, error) {

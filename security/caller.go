@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"patronus.internal/dashboard/security/apikey"
@@ -213,9 +214,16 @@ func (s *Service) deny(ctx context.Context, c Caller, refusal *secerr.Error, det
 	return refusal
 }
 
+// maxDenied is how much of each detail a denial keeps, in bytes: longer than an id.
+const maxDenied = 100
+
 func denial(c Caller, refusal *secerr.Error, details audit.Details) audit.Event {
 	all := audit.Details{"reason": string(refusal.Code), "route": c.Request.Route}
 	for name, value := range details {
+		if text, ok := value.(string); ok && len(text) > maxDenied {
+			// What was asked for may be anything, and too long for an event.
+			value = strings.ToValidUTF8(text[:maxDenied], "") + "…"
+		}
 		all[name] = value
 	}
 	return audit.Event{Type: audit.AuthorizationFailed, Actor: c.actor(), Details: all}

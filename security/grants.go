@@ -46,8 +46,8 @@ func (s *Service) Grants(ctx context.Context, userID, after string, limit int) (
 // Grant gives a user one permission beyond their role, everywhere or for one
 // resource. It counts from the moment in which it returns. It returns
 // secerr.ValidationFailed for what cannot be granted, secerr.NotFound for an
-// unknown user, secerr.Forbidden for a permission that the caller does not hold
-// or for somebody above them, and secerr.Conflict for one that is there already.
+// unknown user, secerr.Forbidden for a permission that the caller's role does
+// not hold, for themselves and for somebody above them, and secerr.Conflict for one that is there already.
 func (s *Service) Grant(ctx context.Context, c Caller, userID, permission, resourceID string) (grant.Grant, error) {
 	rule, err := rbac.ParseGrant(permission, resourceID)
 	if err != nil {
@@ -57,22 +57,25 @@ func (s *Service) Grant(ctx context.Context, c Caller, userID, permission, resou
 	if resourceID != "" {
 		details["resource_id"] = resourceID
 	}
-	// What somebody has by a grant may end, and must not live on in what they
-	// gave themselves.
-	held := c.Held()
 	if userID == c.User.ID {
-		held.Grants = nil
+		return grant.Grant{}, s.deny(ctx, c, secerr.New(secerr.Forbidden, "Nobody grants anything to themselves: it would outlive their role. Ask another admin."), details)
 	}
+	// Neither is a grant passed on: when it ends, it must not live on elsewhere.
+	held := c.Held()
+	held.Grants = nil
 	if !held.MayGrant(rule) {
-		return grant.Grant{}, s.deny(ctx, c, secerr.New(secerr.Forbidden, "You cannot grant what you may not do yourself."), details)
-	}
-	if err := checkResource(s.db.Read(ctx), rule); err != nil {
-		return grant.Grant{}, err
+		return grant.Grant{}, s.deny(ctx, c, secerr.New(secerr.Forbidden, "You cannot grant what your role does not allow you yourself."), details)
 	}
 	var added grant.Grant
 	err = s.change(ctx, c, func(tx *db.Tx) error {
 		u, err := subject(tx, c, userID)
 		if err != nil {
+			return err
+		}
+		if err := checkResource(tx, rule); err != nil {
+			return err
+		}
+		if err := checkSum(tx, u, rule); err != nil {
 			return err
 		}
 		added, err = grant.Add(tx, grant.Grant{UserID: u.ID, Permission: permission, ResourceID: resourceID, GrantedBy: c.User.ID})
@@ -108,6 +111,24 @@ func (s *Service) Revoke(ctx context.Context, c Caller, userID, id string) error
 	})
 }
 
+// checkSum refuses a grant that with those from before comes to everything.
+func checkSum(r db.Reader, u user.User, g rbac.Grant) error {
+	grants, err := grantsOf(r, u.ID)
+	if err != nil {
+		return err
+	}
+	var whole []rbac.Scope
+	for _, g := range append(grants, g) {
+		if g.ResourceID == "" {
+			whole = append(whole, g.Permission)
+		}
+	}
+	if rbac.CoverEveryChange(whole) {
+		return secerr.Invalid("permission", "With what is granted to them already they could change everything. That is what the role admin is for: change the role instead.")
+	}
+	return nil
+}
+
 // recordGrant records a change of permissions and makes it count in every server.
 func recordGrant(tx *db.Tx, c Caller, t audit.Type, details audit.Details) error {
 	if _, err := revocation.Advance(tx); err != nil {
@@ -115,9 +136,6 @@ func recordGrant(tx *db.Tx, c Caller, t audit.Type, details audit.Details) error
 	}
 	return record(tx, c, t, details)
 }
-
-// maxResourceID bounds the name of a site or a path, in bytes.
-const maxResourceID = 100
 
 // checkResource refuses a grant for something that there is not: most likely its
 // id was mistyped, and the permission would be somebody else's surprise. Sites
@@ -142,8 +160,8 @@ func checkResource(r db.Reader, g rbac.Grant) error {
 	case "ip_blocks":
 		_, err = ipblock.ByID(r, g.ResourceID)
 	default:
-		if cleaned, err := cleanName("resource_id", g.ResourceID); err != nil || cleaned != g.ResourceID || len(g.ResourceID) > maxResourceID {
-			return secerr.Invalid("resource_id", "Use an id of 100 bytes at most, without spaces around it.")
+		if cleaned, err := cleanName("resource_id", g.ResourceID); err != nil || cleaned != g.ResourceID {
+			return secerr.Invalid("resource_id", "Use an id without spaces around it, of what can be seen.")
 		}
 	}
 	if secerr.Is(err, secerr.NotFound) {

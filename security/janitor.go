@@ -83,6 +83,12 @@ func (s *Service) sweep(ctx context.Context) error {
 				WHERE expires_at_us <= $1 ORDER BY expires_at_us, id LIMIT 500)`, []any{long}},
 			{`DELETE FROM sessions WHERE id IN (SELECT id FROM sessions
 				WHERE expires_at_us <= $1 ORDER BY expires_at_us, id LIMIT 500)`, []any{long}},
+			// Grants for what is gone: nobody reaches anything by them, and they count.
+			{`DELETE FROM grants WHERE id IN (SELECT id FROM grants WHERE resource_id <> ''
+				AND (permission LIKE 'users:%' OR permission LIKE 'api_keys:%' OR permission LIKE 'sessions:%' OR permission LIKE 'ip_blocks:%')
+				AND NOT EXISTS (SELECT 1 FROM users WHERE id = resource_id) AND NOT EXISTS (SELECT 1 FROM api_keys WHERE id = resource_id)
+				AND NOT EXISTS (SELECT 1 FROM sessions WHERE id = resource_id) AND NOT EXISTS (SELECT 1 FROM ip_blocks WHERE id = resource_id)
+				ORDER BY id LIMIT 500)`, nil},
 		} {
 			if _, err := tx.Exec(statement.query, statement.args...); err != nil {
 				return err

@@ -157,6 +157,13 @@ func (s *Service) Keys(ctx context.Context, c Caller, userID, before string, lim
 		if _, err := user.ByID(s.db.Read(ctx), userID); err != nil {
 			return nil, "", err
 		}
+		if f.Only != nil {
+			// Without one that may be seen, their owner is not there either.
+			some, _, err := apikey.List(s.db.Read(ctx), apikey.Filter{UserID: userID, Only: f.Only, Limit: 1})
+			if err != nil || len(some) == 0 {
+				return nil, "", absent(err, secerr.New(secerr.NotFound, "There is no such user."))
+			}
+		}
 	}
 	return apikey.List(s.db.Read(ctx), f)
 }

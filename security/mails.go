@@ -190,7 +190,7 @@ func (s *Service) compose(tx *db.Tx, m outbox.Message) (letter, error) {
 		if !u.PasswordHash.Empty() {
 			return letter{}, secerr.New(secerr.NotFound, "The user has a password already.")
 		}
-		if token, err = user.IssueLink(tx, s.rand, u.ID, user.Invite, invitationLifetime); err != nil {
+		if token, err = user.IssueLink(tx, s.rand, user.Link{UserID: u.ID, Purpose: user.Invite, Lifetime: invitationLifetime}); err != nil {
 			return letter{}, err
 		}
 		text.Subject = "Your account at " + host
@@ -198,7 +198,7 @@ func (s *Service) compose(tx *db.Tx, m outbox.Message) (letter, error) {
 			s.link("/reset-password", token) +
 			"\n\nIf you do not expect this, do nothing: without a password nobody can sign in."
 	case outbox.PasswordReset:
-		if token, err = user.IssueLink(tx, s.rand, u.ID, user.Reset, ResetLifetime); err != nil {
+		if token, err = user.IssueLink(tx, s.rand, user.Link{UserID: u.ID, Purpose: user.Reset, Lifetime: ResetLifetime}); err != nil {
 			return letter{}, err
 		}
 		text.Subject = "Set a new password"

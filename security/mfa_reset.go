@@ -35,7 +35,7 @@ func (s *Service) ResetMFA(ctx context.Context, email string) (secret.Text, erro
 			return err
 		}
 		var details audit.Details
-		if link, details, err = s.resetMFA(tx, u); err != nil {
+		if link, details, err = s.resetMFA(tx, u, ""); err != nil {
 			return err
 		}
 		if err := recordForHost(tx, audit.UserUpdate, details); err != nil {
@@ -63,10 +63,10 @@ func (s *Service) EnrolmentLink(ctx context.Context, c Caller, nonce secret.Text
 			return err
 		}
 		var details audit.Details
-		if link, details, err = s.resetMFA(tx, u); err != nil {
+		if link, details, err = s.resetMFA(tx, u, c.User.ID); err != nil {
 			return err
 		}
-		if err := record(tx, c, audit.UserUpdate, details); err != nil {
+		if err := recordAs(tx, c, audit.UserUpdate, audit.Warning, details); err != nil {
 			return err
 		}
 		return endAllOf(tx, c.actor(), u.ID, mfaReset)
@@ -81,7 +81,7 @@ func (s *Service) EnrolmentLink(ctx context.Context, c Caller, nonce secret.Text
 const mfaReset = "mfa_reset"
 
 // resetMFA makes the link, and what its event says.
-func (s *Service) resetMFA(tx *db.Tx, u user.User) (secret.Text, audit.Details, error) {
+func (s *Service) resetMFA(tx *db.Tx, u user.User, madeBy string) (secret.Text, audit.Details, error) {
 	if u.PasswordHash.Empty() {
 		return secret.Text{}, nil, secerr.New(secerr.Conflict, "This user has set no password yet, so there is no second factor to reset.")
 	}
@@ -92,7 +92,7 @@ func (s *Service) resetMFA(tx *db.Tx, u user.User) (secret.Text, audit.Details, 
 	if len(found) == 0 {
 		return secret.Text{}, nil, secerr.New(secerr.Conflict, "This user is disabled. Enable them first.")
 	}
-	token, err := user.IssueEnrolmentLink(tx, s.rand, u.ID, enrolmentLifetime)
+	token, err := user.IssueEnrolmentLink(tx, s.rand, user.Link{UserID: u.ID, Lifetime: enrolmentLifetime, MadeBy: madeBy})
 	if err != nil {
 		return secret.Text{}, nil, err
 	}
@@ -103,7 +103,7 @@ func (s *Service) resetMFA(tx *db.Tx, u user.User) (secret.Text, audit.Details, 
 // CheckEnrolmentLink returns the user for whose second factor a link stands in,
 // or secerr.NotFound when it is unknown, was used or has expired.
 func (s *Service) CheckEnrolmentLink(ctx context.Context, token secret.Text) (user.User, error) {
-	return user.ByEnrolmentLink(s.db.Read(ctx), token, s.now())
+	return goodEnrolmentLink(s.db.Read(ctx), token, s.now())
 }
 
 // AwaitsSecondFactor reports whether a sign-in of this user has come as far as
@@ -136,7 +136,11 @@ func (s *Service) EnrolByLink(ctx context.Context, req Request, kind session.Kin
 			return nil, signInOver(err)
 		}
 		const method = "enrolment_link"
-		switch refusal := user.SpendEnrolmentLink(tx, u.ID, token); {
+		refusal := user.SpendEnrolmentLink(tx, u.ID, token)
+		if refusal == nil {
+			_, refusal = madeByEnough(tx, u, func(r db.Reader) (string, error) { return user.EnrolmentLinkMaker(r, token) })
+		}
+		switch {
 		case secerr.Is(refusal, secerr.NotFound):
 			return refusal, audit.Append(tx, audit.Event{Type: audit.MFAVerify, Actor: sessionActor(req, u, waits),
 				Details: audit.Details{"method": method, "reason": "link_not_good"}})
@@ -155,4 +159,14 @@ func (s *Service) EnrolByLink(ctx context.Context, req Request, kind session.Kin
 	}
 	s.deliverSoon()
 	return in, nil
+}
+
+// goodEnrolmentLink returns the user of a link that is good, and made by somebody
+// who could make it now.
+func goodEnrolmentLink(r db.Reader, token secret.Text, now time.Time) (user.User, error) {
+	u, err := user.ByEnrolmentLink(r, token, now)
+	if err != nil {
+		return user.User{}, err
+	}
+	return madeByEnough(r, u, func(r db.Reader) (string, error) { return user.EnrolmentLinkMaker(r, token) })
 }

@@ -147,7 +147,12 @@ func (s *Service) setPassword(tx *db.Tx, u user.User, hash secret.Text, except s
 // CheckLink returns the user whose password a link may set, or secerr.NotFound
 // when the link is unknown, was used or has expired.
 func (s *Service) CheckLink(ctx context.Context, token secret.Text) (user.User, error) {
-	return user.ByLink(s.db.Read(ctx), token, s.now())
+	r := s.db.Read(ctx)
+	u, err := user.ByLink(r, token, s.now())
+	if err != nil {
+		return user.User{}, err
+	}
+	return madeByEnough(r, u, func(r db.Reader) (string, error) { return user.LinkMaker(r, token) })
 }
 
 // SetPasswordByLink uses a link up, sets the password and ends every session
@@ -166,6 +171,9 @@ func (s *Service) SetPasswordByLink(ctx context.Context, req Request, token, pw 
 	err = s.commit(ctx, func(tx *db.Tx) error {
 		purpose, err := user.SpendLink(tx, u.ID, token)
 		if err != nil {
+			return err
+		}
+		if _, err := madeByEnough(tx, u, func(r db.Reader) (string, error) { return user.LinkMaker(r, token) }); err != nil {
 			return err
 		}
 		if err := s.unlockedByLink(tx, req, u); err != nil {

@@ -39,9 +39,9 @@ var held = []heldPart{
 	{name: "passwords", about: "when earlier passwords were replaced, of those that are kept so that none comes back soon",
 		query: "SELECT replaced_at_us FROM password_history WHERE user_id = $1 ORDER BY id"},
 	{name: "password_links", about: "one-time links that set a password",
-		query: "SELECT purpose, created_at_us, expires_at_us, used_at_us FROM password_links WHERE user_id = $1 ORDER BY created_at_us"},
+		query: "SELECT purpose, made_by, created_at_us, expires_at_us, used_at_us FROM password_links WHERE user_id = $1 ORDER BY created_at_us"},
 	{name: "enrolment_links", about: "one-time links that set up a second factor",
-		query: "SELECT created_at_us, expires_at_us, used_at_us FROM enrolment_links WHERE user_id = $1 ORDER BY created_at_us"},
+		query: "SELECT made_by, created_at_us, expires_at_us, used_at_us FROM enrolment_links WHERE user_id = $1 ORDER BY created_at_us"},
 	{name: "failed_sign_ins", about: "wrong passwords that are counted against the account, by strangers together and by each device that signed in before",
 		by: func(s *Service, u user.User) any { return s.accountMAC(u.Email) },
 		query: `SELECT CASE WHEN LENGTH(device) = 0 THEN 'strangers' ELSE 'device' END AS counted_for, failures, last_failure_at_us, locked_until_us

@@ -145,9 +145,11 @@ func (s *Service) Explain(ctx context.Context, c Caller, about string) (Explanat
 		return Explanation{}, err
 	}
 	e := Explanation{IP: ip, Trusted: s.isProxy(netip.PrefixFrom(ip, ip.BitLen())),
-		Login: s.limits.login.PeekIP(ip), Requests: s.limits.unauthenticated.PeekIP(ip),
-		Refusals: s.refusals.find(func(r Refusal) bool { return r.IP == ip || r.RequestID == about }, explained)}
+		Login: s.limits.login.PeekIP(ip), Requests: s.limits.unauthenticated.PeekIP(ip)}
 	e.Callers = make(map[string]ratelimit.Decision)
+	if c.Reach(rbac.AuditRead) == rbac.All { // they name people, as the log does
+		e.Refusals = s.refusals.find(func(r Refusal) bool { return r.IP == ip || r.RequestID == about }, explained)
+	}
 	for _, r := range e.Refusals {
 		switch {
 		case r.APIKeyID != "":

@@ -35,9 +35,14 @@ func (s *Service) Sessions(ctx context.Context, c Caller, userID string) ([]sess
 	if err != nil || userID == c.User.ID {
 		return live, err
 	}
-	return slices.DeleteFunc(live, func(found session.Session) bool {
+	seen := slices.DeleteFunc(live, func(found session.Session) bool {
 		return !c.Held().On(rbac.SessionsRead, found.ID, userID)
-	}), nil
+	})
+	if len(seen) == 0 && !c.Held().On(rbac.SessionsRead, userID) {
+		// Without one that may be seen, their owner is not there either.
+		return nil, secerr.New(secerr.NotFound, "There is no such user.")
+	}
+	return seen, nil
 }
 
 // EndSession ends a session: all that hangs on it is dead when it returns. One

@@ -156,7 +156,11 @@ func (s *Service) deleteUser(ctx context.Context, c Caller, nonce secret.Text, i
 				return err
 			}
 		}
-		return user.Delete(tx, id)
+		if err := user.Delete(tx, id); err != nil {
+			return err
+		}
+		// Somebody who looked like them is now the one who is looked like.
+		return user.FillSkeletons(tx)
 	})
 }
 

@@ -2,6 +2,7 @@ package security
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -27,18 +28,25 @@ func (s *Service) Users(ctx context.Context, c Caller, f user.Filter) ([]user.Us
 	if c.Reach(rbac.UsersRead) != rbac.All {
 		f.Only = c.Held().Resources(rbac.UsersRead)
 	}
-	var emailErr, roleErr error
+	var emailErr, roleErr, textErr error
 	if f.Email != "" {
 		f.Email, emailErr = user.CanonicalEmail(f.Email)
 	}
 	if f.Role != "" {
 		_, roleErr = rbac.ParseRole(f.Role)
 	}
-	if fields := slices.Concat(secerr.FieldsOf(emailErr), secerr.FieldsOf(roleErr)); len(fields) > 0 {
+	if len(f.Text) > maxSearched {
+		textErr = secerr.Invalid("q", fmt.Sprintf("Use %d bytes at most: no address is longer.", maxSearched))
+	}
+	if fields := slices.Concat(secerr.FieldsOf(emailErr), secerr.FieldsOf(roleErr), secerr.FieldsOf(textErr)); len(fields) > 0 {
 		return nil, "", secerr.InvalidFields(fields...)
 	}
 	return user.List(s.db.Read(ctx), f)
 }
+
+// maxSearched is how long a part of an address may be: as long as one (RFC 5321
+// §4.5.3.1), so that no pattern is more than the database takes.
+const maxSearched = 254
 
 // User returns one user, or secerr.NotFound.
 func (s *Service) User(ctx context.Context, id string) (user.User, error) {
@@ -81,7 +89,7 @@ func (s *Service) AddUser(ctx context.Context, email, role string, pw secret.Tex
 		if err != nil || !hash.Empty() {
 			return err
 		}
-		token, err := user.IssueLink(tx, s.rand, u.ID, user.Invite, invitationLifetime)
+		token, err := user.IssueLink(tx, s.rand, user.Link{UserID: u.ID, Purpose: user.Invite, Lifetime: invitationLifetime})
 		if err != nil {
 			return err
 		}
@@ -110,7 +118,7 @@ func (s *Service) InviteUser(ctx context.Context, c Caller, email, role string) 
 			return err
 		}
 		if s.mailer == nil {
-			token, err := user.IssueLink(tx, s.rand, u.ID, user.Invite, invitationLifetime)
+			token, err := user.IssueLink(tx, s.rand, user.Link{UserID: u.ID, Purpose: user.Invite, Lifetime: invitationLifetime, MadeBy: c.User.ID})
 			if err != nil {
 				return err
 			}
@@ -142,10 +150,10 @@ func (s *Service) fillSkeletons(ctx context.Context) error {
 // own, or a key one that it does not reach.
 func (s *Service) checkRoleGiven(ctx context.Context, c Caller, role rbac.Role, details audit.Details) error {
 	details["role"] = role
-	// Who adds an admin gets the link to the account: a key would reach everything
-	// by it, whatever its scopes.
-	if c.Key != nil && role == rbac.Admin && !rbac.CoverEveryChange(c.scopes) {
-		return s.deny(ctx, c, secerr.New(secerr.InsufficientScope, "A key makes admins only with the scope *:*."), details)
+	// Who adds somebody gets the link to the account: a key would reach by it what
+	// its scopes do not name.
+	if c.Key != nil && !c.Held().MayAppoint(role) {
+		return s.deny(ctx, c, secerr.New(secerr.InsufficientScope, "A key gives a role only with scopes for all that the role may do."), details)
 	}
 	if slices.Contains(rbac.UpTo(rbac.Role(c.User.Role)), role) {
 		return nil

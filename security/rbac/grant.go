@@ -14,6 +14,10 @@ type Grant struct {
 	ResourceID string // empty: everywhere
 }
 
+// maxResourceID is longer than any id here, and as long as a site or a path may
+// have, in bytes.
+const maxResourceID = 100
+
 // divisible are the resources of which one may be granted by its id.
 var divisible = []string{"sites", "paths", "users", "api_keys", "sessions", "ip_blocks"}
 
@@ -30,6 +34,9 @@ func ParseGrant(permission, resourceID string) (Grant, error) {
 		return Grant{}, secerr.Invalid("permission", "Nobody may do this: the log writes itself, and so do the figures.")
 	case CoverEveryChange([]Scope{scope}):
 		return Grant{}, secerr.Invalid("permission", "To change everything is what the role admin is for. Change the role instead.")
+	}
+	if len(resourceID) > maxResourceID {
+		return Grant{}, secerr.Invalid("resource_id", "Use an id of 100 bytes at most.")
 	}
 	if resource, _, _ := strings.Cut(permission, ":"); resourceID != "" && !slices.Contains(divisible, resource) {
 		return Grant{}, secerr.Invalid("resource_id", "Only one of "+strings.Join(divisible, ", ")+" can be named. Leave it out to grant the permission as a whole.")

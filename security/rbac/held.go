@@ -77,6 +77,13 @@ func (h Held) Covers(other Held) bool {
 	})
 }
 
+// MayAppoint reports whether somebody reaches all that a role does for everybody:
+// a key, by its scopes too. What a role has of its own alone gives nobody else
+// anything.
+func (h Held) MayAppoint(role Role) bool {
+	return !slices.ContainsFunc(all, func(p Permission) bool { return Of(role, p) == All && h.Reach(p) != All })
+}
+
 // MayScope reports whether somebody holds, at least in part, every permission
 // that a scope covers, so that nobody makes a key that is stronger than they are.
 // A scope that means nothing is for who may do everything.

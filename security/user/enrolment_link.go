@@ -11,17 +11,17 @@ import (
 )
 
 // IssueEnrolmentLink stores a one-time link that stands in for the second factor
-// of a user, and returns its token. Older ones of theirs are dead.
-func IssueEnrolmentLink(tx *db.Tx, random io.Reader, userID string, lifetime time.Duration) (secret.Text, error) {
-	if err := DropEnrolmentLinks(tx, userID); err != nil {
+// of a user, and returns its token. Older ones of theirs are dead. It has no purpose.
+func IssueEnrolmentLink(tx *db.Tx, random io.Reader, l Link) (secret.Text, error) {
+	if err := DropEnrolmentLinks(tx, l.UserID); err != nil {
 		return secret.Text{}, err
 	}
 	token, err := secret.NewToken(random, "")
 	if err != nil {
 		return secret.Text{}, fmt.Errorf("user: %w", err)
 	}
-	_, err = tx.Exec(`INSERT INTO enrolment_links (token_hash, user_id, created_at_us, expires_at_us) VALUES ($1, $2, $3, $4)`,
-		token.Hash(), userID, db.Micros(tx.Now()), db.Micros(tx.Now().Add(lifetime)))
+	_, err = tx.Exec(`INSERT INTO enrolment_links (token_hash, user_id, made_by, created_at_us, expires_at_us) VALUES ($1, $2, $3, $4, $5)`,
+		token.Hash(), l.UserID, l.maker(), db.Micros(tx.Now()), db.Micros(tx.Now().Add(l.Lifetime)))
 	if err != nil {
 		return secret.Text{}, fmt.Errorf("user: issue an enrolment link: %w", err)
 	}
@@ -36,10 +36,6 @@ func DropEnrolmentLinks(tx *db.Tx, userID string) error {
 	return nil
 }
 
-func errEnrolmentLink(cause error) *secerr.Error {
-	return secerr.Wrap(secerr.NotFound, "This link is not good any more: it was used, replaced by a newer one, or has expired. Ask for a new one.", cause)
-}
-
 // ByEnrolmentLink returns the enabled user of an enrolment link that is good now,
 // or secerr.NotFound. It is good only as long as a new second factor is demanded
 // of them.
@@ -47,7 +43,7 @@ func ByEnrolmentLink(r db.Reader, token secret.Text, now time.Time) (User, error
 	u, err := one(r.QueryRow("SELECT "+columns+` FROM users WHERE enabled = 1 AND reenroll = 1 AND id = (SELECT user_id FROM enrolment_links
 		WHERE token_hash = $1 AND used_at_us IS NULL AND expires_at_us > $2)`, token.Hash(), db.Micros(now)))
 	if secerr.Is(err, secerr.NotFound) {
-		return User{}, errEnrolmentLink(err)
+		return User{}, ErrLink(err)
 	}
 	return u, err
 }
@@ -60,7 +56,7 @@ func SpendEnrolmentLink(tx *db.Tx, userID string, token secret.Text) error {
 			AND EXISTS (SELECT 1 FROM users WHERE id = $3 AND enabled = 1 AND reenroll = 1)`,
 		db.Micros(tx.Now()), token.Hash(), userID)
 	if secerr.Is(err, secerr.NotFound) {
-		return errEnrolmentLink(err)
+		return ErrLink(err)
 	}
 	return err
 }

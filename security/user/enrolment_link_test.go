@@ -15,7 +15,7 @@ func (s *store) enrolmentLink(userID string) (token secret.Text) {
 	s.Helper()
 	s.write(func(tx *db.Tx) (err error) {
 		if _, err = ForceReenrollment(tx, userID); err == nil {
-			token, err = IssueEnrolmentLink(tx, rand.Reader, userID, time.Hour)
+			token, err = IssueEnrolmentLink(tx, rand.Reader, Link{UserID: userID, Lifetime: time.Hour})
 		}
 		return err
 	})

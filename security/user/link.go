@@ -19,19 +19,36 @@ const (
 	Reset  = "reset"
 )
 
+// Link is what a one-time link is made with.
+type Link struct {
+	UserID   string // whose password or second factor it is about
+	Purpose  string // of one to a password
+	Lifetime time.Duration
+	// MadeBy is the id of the user who made it and saw its token; empty for the
+	// host, and where it goes to the mailbox alone.
+	MadeBy string
+}
+
+func (l Link) maker() any {
+	if l.MadeBy == "" {
+		return nil
+	}
+	return l.MadeBy
+}
+
 // IssueLink stores a one-time link and returns its token. Older links of the
 // user for the same purpose are dead: only the newest is good. An invitation is
 // not taken away by whoever asks for a reset.
-func IssueLink(tx *db.Tx, random io.Reader, userID, purpose string, lifetime time.Duration) (secret.Text, error) {
-	if _, err := tx.Exec("DELETE FROM password_links WHERE user_id = $1 AND purpose = $2 AND used_at_us IS NULL", userID, purpose); err != nil {
+func IssueLink(tx *db.Tx, random io.Reader, l Link) (secret.Text, error) {
+	if _, err := tx.Exec("DELETE FROM password_links WHERE user_id = $1 AND purpose = $2 AND used_at_us IS NULL", l.UserID, l.Purpose); err != nil {
 		return secret.Text{}, fmt.Errorf("user: drop older links: %w", err)
 	}
 	token, err := secret.NewToken(random, "")
 	if err != nil {
 		return secret.Text{}, fmt.Errorf("user: %w", err)
 	}
-	_, err = tx.Exec(`INSERT INTO password_links (token_hash, user_id, purpose, created_at_us, expires_at_us) VALUES ($1, $2, $3, $4, $5)`,
-		token.Hash(), userID, purpose, db.Micros(tx.Now()), db.Micros(tx.Now().Add(lifetime)))
+	_, err = tx.Exec(`INSERT INTO password_links (token_hash, user_id, purpose, made_by, created_at_us, expires_at_us) VALUES ($1, $2, $3, $4, $5, $6)`,
+		token.Hash(), l.UserID, l.Purpose, l.maker(), db.Micros(tx.Now()), db.Micros(tx.Now().Add(l.Lifetime)))
 	if err != nil {
 		return secret.Text{}, fmt.Errorf("user: issue a link: %w", err)
 	}
@@ -46,8 +63,28 @@ func DropLinks(tx *db.Tx, userID string) error {
 	return nil
 }
 
-func errLink(cause error) *secerr.Error {
+// ErrLink is secerr.NotFound for a link that is not good.
+func ErrLink(cause error) *secerr.Error {
 	return secerr.Wrap(secerr.NotFound, "This link is not good any more: it was used, replaced by a newer one, or has expired. Ask for a new one.", cause)
+}
+
+// LinkMaker is the id of who made a link to a password, empty for the host, for
+// one in a mail, and where there is none.
+func LinkMaker(r db.Reader, token secret.Text) (string, error) {
+	return maker(r.QueryRow("SELECT made_by FROM password_links WHERE token_hash = $1", token.Hash()))
+}
+
+// EnrolmentLinkMaker is LinkMaker for a link to a second factor.
+func EnrolmentLinkMaker(r db.Reader, token secret.Text) (string, error) {
+	return maker(r.QueryRow("SELECT made_by FROM enrolment_links WHERE token_hash = $1", token.Hash()))
+}
+
+func maker(row *sql.Row) (string, error) {
+	var by sql.NullString
+	if err := row.Scan(&by); err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return "", fmt.Errorf("user: who made a link: %w", err)
+	}
+	return by.String, nil
 }
 
 // ByLink returns the enabled user of a link that is good now, or
@@ -56,7 +93,7 @@ func ByLink(r db.Reader, token secret.Text, now time.Time) (User, error) {
 	u, err := one(r.QueryRow("SELECT "+columns+` FROM users WHERE enabled = 1 AND id = (SELECT user_id FROM password_links
 		WHERE token_hash = $1 AND used_at_us IS NULL AND expires_at_us > $2)`, token.Hash(), db.Micros(now)))
 	if secerr.Is(err, secerr.NotFound) {
-		return User{}, errLink(err)
+		return User{}, ErrLink(err)
 	}
 	return u, err
 }
@@ -68,7 +105,7 @@ func SpendLink(tx *db.Tx, userID string, token secret.Text) (purpose string, err
 		WHERE token_hash = $2 AND user_id = $3 AND used_at_us IS NULL AND expires_at_us > $1 RETURNING purpose`,
 		db.Micros(tx.Now()), token.Hash(), userID).Scan(&purpose)
 	if errors.Is(err, sql.ErrNoRows) {
-		return "", errLink(err)
+		return "", ErrLink(err)
 	}
 	if err != nil {
 		return "", fmt.Errorf("user: spend a link: %w", err)

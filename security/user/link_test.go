@@ -106,7 +106,7 @@ func TestLinkNeedsRandomness(t *testing.T) {
 	ann := s.create("ann@example.org", "")
 	token := s.link(ann.ID, time.Hour)
 	if err := s.try(func(tx *db.Tx) error {
-		_, err := IssueLink(tx, strings.NewReader("short"), ann.ID, Invite, time.Hour)
+		_, err := IssueLink(tx, strings.NewReader("short"), Link{UserID: ann.ID, Purpose: Invite, Lifetime: time.Hour})
 		return err
 	}); err == nil {
 		t.Error("a token of less than 256 bits is issued")

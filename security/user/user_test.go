@@ -305,7 +305,7 @@ func TestMFAEnabledTellsOfVerifiedFactors(t *testing.T) {
 func (s *store) link(userID string, lifetime time.Duration) (token secret.Text) {
 	s.Helper()
 	s.write(func(tx *db.Tx) (err error) {
-		token, err = IssueLink(tx, rand.Reader, userID, Invite, lifetime)
+		token, err = IssueLink(tx, rand.Reader, Link{UserID: userID, Purpose: Invite, Lifetime: lifetime})
 		return err
 	})
 	return token
