@@ -2,6 +2,7 @@ package security_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 
 	"patronus.internal/dashboard/security"
@@ -80,4 +81,74 @@ func TestGrantCountsInEveryServer(t *testing.T) {
 	}
 	reaches(tokens.Access, rbac.None)
 	reaches(key, rbac.None)
+}
+
+// TestGrantsForWhatIsGoneGo, and only these.
+func TestGrantsForWhatIsGoneGo(t *testing.T) {
+	ctx := context.Background()
+	e := enrol(t, "admin")
+	uma, _, err := e.service.AddUser(ctx, "uma@example.org", "user", secret.NewText(pw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := e.service.Login(ctx, security.Request{}, session.API, "uma@example.org", secret.NewText(pw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range [][2]string{{"sessions:read", in.Session.ID}, {"sessions:read", uma.ID}, {"sites:read", "a-site"}, {"metrics:read", ""}, {"users:read", e.caller.User.ID}} {
+		if _, err := e.service.Grant(ctx, e.caller, uma.ID, g[0], g[1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	left := func() (resources []string) {
+		t.Helper()
+		if err := e.service.Sweep(ctx); err != nil {
+			t.Fatal(err)
+		}
+		grants, _, err := e.service.Grants(ctx, uma.ID, "", 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, g := range grants {
+			resources = append(resources, g.ResourceID)
+		}
+		return resources
+	}
+	if got := left(); len(got) != 5 {
+		t.Fatalf("grants are left for %q", got)
+	}
+	if _, err := e.outside(t).Exec("DELETE FROM sessions WHERE id = $1", in.Session.ID); err != nil {
+		t.Fatal(err)
+	}
+	if got := left(); len(got) != 4 || slices.Contains(got, in.Session.ID) {
+		t.Errorf("grants are left for %q", got)
+	}
+}
+
+// TestTwinOfSomebodyDeletedIsFound: who looks like the younger of two from before,
+// when the elder is gone, is refused as well.
+func TestTwinOfSomebodyDeletedIsFound(t *testing.T) {
+	ctx := context.Background()
+	e := enrol(t, "admin")
+	elder, _, err := e.service.AddUser(ctx, "molly@example.org", "user", secret.NewText(pw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	younger, _, err := e.service.AddUser(ctx, "somebody@example.org", "user", secret.NewText(pw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.outside(t).Exec("UPDATE users SET email = 'mo11y@example.org', email_skeleton = NULL WHERE id = $1", younger.ID); err != nil {
+		t.Fatal(err)
+	}
+	nonce, err := e.service.Nonce(ctx, e.caller, "users.delete", security.Proof{Password: secret.NewText(pw), Code: e.backup[0].Reveal()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.service.DeleteUser(ctx, e.caller, nonce, elder.ID, false); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := e.service.AddUser(ctx, "molly@example.org", "user", secret.NewText(pw)); !secerr.Is(err, secerr.Conflict) {
+		t.Errorf("a third one is taken: %v", err)
+	}
 }
