@@ -3,11 +3,8 @@
 package policy
 
 import (
-	"fmt"
 	"slices"
 	"time"
-
-	"patronus.internal/dashboard/security/secerr"
 )
 
 // Policy is the whole document, as the API shows and stores it. Durations are
@@ -116,84 +113,6 @@ func Default() Policy {
 		Anomaly:   Anomaly{SprayAccounts: 20, SprayWindowSecs: 600, AddressFailures: 50, BlockSecs: 900},
 		Audit:     Audit{RetentionDays: 90},
 	}
-}
-
-// The ends of the ranges. A setting outside of them would lock everybody out
-// or switch the protection off.
-const (
-	day  = 24 * 60 * 60
-	year = 365 * day
-)
-
-type setting struct {
-	name     string
-	value    int64
-	min, max int64
-}
-
-func (p Policy) settings() []setting {
-	var list []setting
-	limit := func(name string, l RateLimit) {
-		list = append(list,
-			setting{"rate_limits." + name + ".max_requests", l.MaxRequests, 1, 1_000_000},
-			setting{"rate_limits." + name + ".window_secs", l.WindowSecs, 1, day},
-			setting{"rate_limits." + name + ".burst", l.Burst, 0, 1_000_000})
-	}
-	limit("login", p.RateLimits.Login)
-	limit("api_authenticated", p.RateLimits.APIAuthenticated)
-	limit("api_key", p.RateLimits.APIKey)
-	limit("api_unauthenticated", p.RateLimits.APIUnauthenticated)
-	limit("websocket", p.RateLimits.WebSocket)
-	return append(list,
-		// A minute is the least in which a person can act on a page.
-		setting{"sessions.access_token_secs", p.Sessions.AccessTokenSecs, 60, day},
-		setting{"sessions.refresh_token_secs", p.Sessions.RefreshTokenSecs, 300, year},
-		setting{"sessions.idle_secs", p.Sessions.IdleSecs, 60, 30 * day},
-		setting{"sessions.absolute_secs", p.Sessions.AbsoluteSecs, 300, year},
-		setting{"sessions.max_per_user", p.Sessions.MaxPerUser, 1, 1000},
-		// NIST SP 800-63B-4 §3.1.1.2 wants 8 at the very least; a password
-		// holds 128 characters at most.
-		setting{"passwords.min_length", p.Passwords.MinLength, 8, 64},
-		setting{"passwords.min_length_without_mfa", p.Passwords.MinLengthWithoutMFA, 8, 64},
-		setting{"passwords.min_score", p.Passwords.MinScore, 0, 4},
-		setting{"passwords.history", p.Passwords.History, 0, 24},
-		setting{"mfa.grace_secs", p.MFA.GraceSecs, 0, 30 * day},
-		setting{"lockout.captcha_after", p.Lockout.CaptchaAfter, 1, 1000},
-		setting{"lockout.delay_after", p.Lockout.DelayAfter, 1, 1000},
-		setting{"lockout.lock_after", p.Lockout.LockAfter, 1, 1000},
-		setting{"lockout.lock_secs", p.Lockout.LockSecs, 1, day},
-		setting{"lockout.code_attempts", p.Lockout.CodeAttempts, 1, 1000},
-		setting{"lockout.code_window_secs", p.Lockout.CodeWindowSecs, 1, day},
-		setting{"anomaly.spray_accounts", p.Anomaly.SprayAccounts, 2, 100_000},
-		setting{"anomaly.spray_window_secs", p.Anomaly.SprayWindowSecs, 10, day},
-		setting{"anomaly.address_failures", p.Anomaly.AddressFailures, 1, 100_000},
-		setting{"anomaly.block_secs", p.Anomaly.BlockSecs, 1, year},
-		setting{"audit.retention_days", p.Audit.RetentionDays, 1, 3650},
-	)
-}
-
-// Validate refuses values outside their ranges, naming each by its path in
-// the document. roles lists the roles that exist.
-func (p Policy) Validate(roles []string) error {
-	var fields []secerr.Field
-	for _, s := range p.settings() {
-		if s.value < s.min || s.value > s.max {
-			fields = append(fields, secerr.Field{Field: s.name, Detail: fmt.Sprintf("Use a whole number from %d to %d.", s.min, s.max)})
-		}
-	}
-	if p.Sessions.IdleSecs > p.Sessions.AbsoluteSecs {
-		fields = append(fields, secerr.Field{Field: "sessions.idle_secs", Detail: "A session cannot idle longer than it may last (sessions.absolute_secs)."})
-	}
-	for i, role := range p.MFA.RequiredRoles {
-		if !slices.Contains(roles, role) || slices.Contains(p.MFA.RequiredRoles[:i], role) {
-			fields = append(fields, secerr.Field{Field: "mfa.required_roles", Detail: "Name only roles that exist, each once: admin, operator, viewer, user."})
-			break
-		}
-	}
-	if fields != nil {
-		return secerr.InvalidFields(fields...)
-	}
-	return nil
 }
 
 func seconds(n int64) time.Duration { return time.Duration(n) * time.Second }

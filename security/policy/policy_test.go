@@ -114,8 +114,8 @@ func TestDiffNamesOldAndNew(t *testing.T) {
 	after.Audit.RetentionDays = 30
 	after.Passwords.RequireClasses = true
 	after.MFA.RequiredRoles = nil
-	want := []Change{{"audit.retention_days", int64(90), int64(30)}, {"passwords.require_classes", false, true},
-		{"mfa.required_roles", []string{"admin"}, []string(nil)}}
+	want := []Change{{"passwords.require_classes", false, true}, {"mfa.required_roles", []string{"admin"}, []string(nil)},
+		{"audit.retention_days", int64(90), int64(30)}}
 	if diff := cmp.Diff(want, Diff(Default(), after)); diff != "" {
 		t.Error(diff)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	"github.com/go-json-experiment/json"
@@ -62,8 +63,8 @@ func Save(tx *db.Tx, s Stored) error {
 }
 
 // Merge applies an RFC 7396 merge patch. A member set to null goes back to
-// its default; an unknown member or a wrong type is secerr.BadRequest, a value
-// outside its range secerr.ValidationFailed.
+// its default; an unknown member or a wrong type is secerr.BadRequest, what Check
+// refuses secerr.ValidationFailed.
 func Merge(current Policy, patch []byte, roles []string) (Policy, error) {
 	// The strict decoder looks first: the merge itself would take repeated
 	// names.
@@ -89,7 +90,7 @@ func Merge(current Policy, patch []byte, roles []string) (Policy, error) {
 	if next.MFA.RequiredRoles == nil {
 		next.MFA.RequiredRoles = Default().MFA.RequiredRoles
 	}
-	if err := next.Validate(roles); err != nil {
+	if err := next.Check(current, roles); err != nil {
 		return Policy{}, err
 	}
 	return next, nil
@@ -114,17 +115,78 @@ type Change struct {
 // Diff lists the settings that differ, by their path in the document.
 func Diff(before, after Policy) []Change {
 	var changes []Change
-	old, renewed := before.settings(), after.settings()
-	for i := range old {
-		if old[i].value != renewed[i].value {
-			changes = append(changes, Change{old[i].name, old[i].value, renewed[i].value})
+	for _, s := range settings {
+		if old, renewed := s.Of(before), s.Of(after); !same(old, renewed) {
+			changes = append(changes, Change{s.Name, old, renewed})
 		}
 	}
-	if before.Passwords.RequireClasses != after.Passwords.RequireClasses {
-		changes = append(changes, Change{"passwords.require_classes", before.Passwords.RequireClasses, after.Passwords.RequireClasses})
-	}
-	if !slices.Equal(before.MFA.RequiredRoles, after.MFA.RequiredRoles) {
-		changes = append(changes, Change{"mfa.required_roles", before.MFA.RequiredRoles, after.MFA.RequiredRoles})
-	}
 	return changes
+}
+
+// Restored is a policy with settings set back to what they were before changes. It
+// returns secerr.Conflict where a change is of a setting that this program does
+// not have, or not like that, and what Check refuses.
+func Restored(current Policy, changes []Change, roles []string) (Policy, error) {
+	next := current
+	for _, c := range changes {
+		s, found := Find(c.Setting)
+		if !found || !s.set(&next, c.Old) {
+			return Policy{}, secerr.New(secerr.Conflict, "The change is of an older version of this program, which had other settings. Change the policy by hand.")
+		}
+	}
+	return next, next.Check(current, roles)
+}
+
+// ToDefault is the merge patch that sets settings and sections back to their
+// defaults; without a name, everything. A name that is neither is
+// secerr.ValidationFailed.
+func ToDefault(names ...string) ([]byte, error) {
+	patch := map[string]any{}
+	if len(names) == 0 {
+		for _, s := range sections {
+			names = append(names, s.Name)
+		}
+	}
+	for _, name := range names {
+		known := slices.ContainsFunc(settings, func(s Setting) bool { return s.Name == name || strings.HasPrefix(s.Name, name+".") })
+		if !known {
+			return nil, secerr.Invalid(name, "There is no such setting and no such part of the policy.")
+		}
+		at, path := patch, strings.Split(name, ".")
+		for _, member := range path[:len(path)-1] {
+			inner, is := at[member].(map[string]any)
+			if _, whole := at[member]; whole && !is {
+				at = nil // the part around it goes back already
+				break
+			}
+			if !is {
+				inner = map[string]any{}
+				at[member] = inner
+			}
+			at = inner
+		}
+		if at != nil {
+			at[path[len(path)-1]] = nil
+		}
+	}
+	return json.Marshal(patch)
+}
+
+// Patch is the merge patch of some values, by the names of their settings. null
+// would be the default, and no roles are an empty list.
+func Patch(values map[string]any) ([]byte, error) {
+	patch := map[string]any{}
+	for name, value := range values {
+		at, path := patch, strings.Split(name, ".")
+		for _, member := range path[:len(path)-1] {
+			inner, is := at[member].(map[string]any)
+			if !is {
+				inner = map[string]any{}
+				at[member] = inner
+			}
+			at = inner
+		}
+		at[path[len(path)-1]] = plain(value)
+	}
+	return json.Marshal(patch, json.Deterministic(true))
 }
