@@ -43,6 +43,7 @@ var refusals = map[secerr.Code]refusal{
 	secerr.NotFound:              {http.StatusNotFound, "Not found"},
 	secerr.MethodNotAllowed:      {http.StatusMethodNotAllowed, "Method not allowed"},
 	secerr.Conflict:              {http.StatusConflict, "Conflict"},
+	secerr.PreconditionFailed:    {http.StatusPreconditionFailed, "It was changed in the meantime"},
 	secerr.PayloadTooLarge:       {http.StatusRequestEntityTooLarge, "The request is too large"},
 	secerr.UnsupportedMediaType:  {http.StatusUnsupportedMediaType, "Unsupported content type"},
 	secerr.ValidationFailed:      {http.StatusUnprocessableEntity, "Some of the input was not accepted"},

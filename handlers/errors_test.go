@@ -59,12 +59,12 @@ func secerrCodes(t *testing.T) map[string]secerr.Code {
 	return codes
 }
 
-// contractStatus is the table of the contract.
+// contractStatus is the table of the contract, and of what joined it.
 var contractStatus = map[secerr.Code]int{
 	"bad_request": 400, "unauthenticated": 401, "token_expired": 401, "token_revoked": 401, "invalid_credentials": 401,
 	"invalid_code": 401, "captcha_required": 401, "forbidden": 403, "insufficient_scope": 403, "mfa_enrollment_required": 403,
 	"csrf_failed": 403, "ip_blocked": 403, "nonce_invalid": 403, "not_found": 404, "method_not_allowed": 405, "conflict": 409,
-	"payload_too_large": 413, "unsupported_media_type": 415, "validation_failed": 422, "nonce_required": 428,
+	"precondition_failed": 412, "payload_too_large": 413, "unsupported_media_type": 415, "validation_failed": 422, "nonce_required": 428,
 	"rate_limited": 429, "account_locked": 429, "internal": 500, "unavailable": 503,
 }
 

@@ -112,6 +112,9 @@ func (s *Service) look(ctx context.Context, now time.Time) error {
 		return err
 	}
 	stored, err := loadPolicy(r)
+	if err != nil && s.anyPolicy {
+		stored, err = policy.Stored{Policy: policy.Default()}, nil
+	}
 	if err != nil {
 		return err
 	}
@@ -162,7 +165,8 @@ func loadPolicy(r db.Reader) (policy.Stored, error) {
 		return policy.Stored{}, err
 	}
 	if err := stored.Policy.Validate(roleNames()); err != nil {
-		return policy.Stored{}, fmt.Errorf("the policy was altered outside of this program and is not one that it accepts: %w. Put a backup of the database in its place", err)
+		// Not wrapped: who asks for something else did nothing wrong.
+		return policy.Stored{}, fmt.Errorf("the policy was altered outside of this program and is not one that it accepts: %v. Put a backup of the database in its place, or the default in the place of the policy: dashboard policy reset", err)
 	}
 	return stored, nil
 }

@@ -69,7 +69,7 @@ func TestOneServiceKnowsWhatAnotherChanged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := other.PatchPolicy(ctx, e.caller, nonce, []byte(`{"audit":{"retention_days":30}}`)); err != nil {
+	if _, err := other.ChangePolicy(ctx, e.caller, nonce, security.PolicyPatch{Patch: []byte(`{"audit":{"retention_days":30}}`)}); err != nil {
 		t.Fatal(err)
 	}
 	if err := there(key); err == nil || e.service.Policy().Audit.RetentionDays != 30 {

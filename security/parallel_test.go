@@ -239,7 +239,7 @@ func TestOneNonceForManyChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	errs := together(func(int) error {
-		_, err := e.service.PatchPolicy(context.Background(), e.caller, nonce, []byte(`{"audit":{"retention_days":30}}`))
+		_, err := e.service.ChangePolicy(context.Background(), e.caller, nonce, security.PolicyPatch{Patch: []byte(`{"audit":{"retention_days":30}}`)})
 		return err
 	})
 	one(t, errs, secerr.NonceInvalid)
@@ -266,7 +266,7 @@ func TestParallelPolicyChangesAllCount(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		_, err = e.service.PatchPolicy(context.Background(), c, nonce, []byte(settings[i%len(settings)]))
+		_, err = e.service.ChangePolicy(context.Background(), c, nonce, security.PolicyPatch{Patch: []byte(settings[i%len(settings)])})
 		return err
 	})
 	for _, err := range errs {

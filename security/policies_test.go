@@ -22,7 +22,7 @@ func TestPolicyThatStaysIsNoChange(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := e.newest(t)
-		if _, err := e.service.PatchPolicy(ctx, e.caller, nonce, []byte(c.patch)); err != nil {
+		if _, err := e.service.ChangePolicy(ctx, e.caller, nonce, security.PolicyPatch{Patch: []byte(c.patch)}); err != nil {
 			t.Fatal(err)
 		}
 		if wrote := e.newest(t) > before; wrote != c.event {

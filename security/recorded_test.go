@@ -164,7 +164,7 @@ func TestWhatCannotBeRecordedDoesNotHappen(t *testing.T) {
 		"revoke a key": func() error { return e.service.RevokeKey(ctx, e.caller, key.ID, false) },
 		"delete a key": func() error { return e.service.RevokeKey(ctx, e.caller, key.ID, true) },
 		"change the policy": func() error {
-			_, err := e.service.PatchPolicy(ctx, e.caller, nonce, []byte(`{"audit":{"retention_days":30}}`))
+			_, err := e.service.ChangePolicy(ctx, e.caller, nonce, security.PolicyPatch{Patch: []byte(`{"audit":{"retention_days":30}}`)})
 			return err
 		},
 		"confirm": func() error {

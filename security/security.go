@@ -49,9 +49,12 @@ type Options struct {
 	// Places finds the country of an address; without it the rules about places
 	// are left out.
 	Places Places
-	Now    func() time.Time // default time.Now
-	Rand   io.Reader        // default crypto/rand
-	Log    *slog.Logger     // default slog.Default()
+	// AnyPolicy opens with the default in the place of a stored policy that cannot
+	// be used. It is for the command that puts such a one right, and for no server.
+	AnyPolicy bool
+	Now       func() time.Time // default time.Now
+	Rand      io.Reader        // default crypto/rand
+	Log       *slog.Logger     // default slog.Default()
 }
 
 // Service is the whole of what the dashboard decides and stores. It is safe
@@ -82,7 +85,9 @@ type Service struct {
 	mailer Mailer
 	mailed chan struct{} // something was put in the outbox
 
-	policy atomic.Pointer[policy.Stored]
+	policy    atomic.Pointer[policy.Stored]
+	anyPolicy bool // see Options.AnyPolicy
+
 	memory memory
 	limits limits
 
@@ -137,7 +142,7 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 	s.memory.revoked, s.memory.generation = revocation.NewSet(), -1
 	s.memory.blocks = ipblock.NewTable()
 	s.tracker = anomaly.NewTracker(anomaly.DefaultLimit, s.thresholds)
-	s.places = o.Places
+	s.places, s.anyPolicy = o.Places, o.AnyPolicy
 	s.leftovers.Store(true) // of a process that was killed
 	for _, proxy := range o.TrustedProxies {
 		s.proxies = append(s.proxies, proxy.Masked())

@@ -20,7 +20,7 @@ func TestChangesAreHeldToTheCallerOfNow(t *testing.T) {
 				return err
 			},
 			"change the policy": func() error {
-				_, err := e.service.PatchPolicy(ctx, e.caller, secret.NewText("nonce"), []byte(`{}`))
+				_, err := e.service.ChangePolicy(ctx, e.caller, secret.NewText("nonce"), security.PolicyPatch{Patch: []byte(`{}`)})
 				return err
 			},
 			"confirm": func() error {

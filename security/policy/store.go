@@ -41,6 +41,16 @@ func Load(r db.Reader) (Stored, error) {
 	return stored, nil
 }
 
+// Version is that of the stored policy, whatever the rest of it is; 0 when there is
+// none.
+func Version(r db.Reader) (int64, error) {
+	var version int64
+	if err := r.QueryRow("SELECT COALESCE(MAX(version), 0) FROM policy").Scan(&version); err != nil {
+		return 0, fmt.Errorf("policy: version: %w", err)
+	}
+	return version, nil
+}
+
 // Save stores the policy as the version that follows the one it was derived
 // from. A change that came between is secerr.Conflict.
 func Save(tx *db.Tx, s Stored) error {
@@ -66,6 +76,15 @@ func Save(tx *db.Tx, s Stored) error {
 // its default; an unknown member or a wrong type is secerr.BadRequest, what Check
 // refuses secerr.ValidationFailed.
 func Merge(current Policy, patch []byte, roles []string) (Policy, error) {
+	next, err := Merged(current, patch)
+	if err != nil {
+		return Policy{}, err
+	}
+	return next, next.Check(current, roles)
+}
+
+// Merged is Merge without Check.
+func Merged(current Policy, patch []byte) (Policy, error) {
 	// The strict decoder looks first: the merge itself would take repeated
 	// names.
 	if value := jsontext.Value(patch); !value.IsValid() || value.Kind() != '{' {
@@ -89,9 +108,6 @@ func Merge(current Policy, patch []byte, roles []string) (Policy, error) {
 	}
 	if next.MFA.RequiredRoles == nil {
 		next.MFA.RequiredRoles = Default().MFA.RequiredRoles
-	}
-	if err := next.Check(current, roles); err != nil {
-		return Policy{}, err
 	}
 	return next, nil
 }
@@ -121,6 +137,18 @@ func Diff(before, after Policy) []Change {
 		}
 	}
 	return changes
+}
+
+// Since are those of changes whose settings have another value now than they were
+// given.
+func Since(now Policy, changes []Change) []Change {
+	var again []Change
+	for _, c := range changes {
+		if s, found := Find(c.Setting); found && !same(s.Of(now), c.New) {
+			again = append(again, c)
+		}
+	}
+	return again
 }
 
 // Restored is a policy with settings set back to what they were before changes. It

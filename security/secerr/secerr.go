@@ -14,7 +14,7 @@ import (
 // member "code") and never change their meaning.
 type Code string
 
-// The codes of the contract.
+// The codes of the contract, and precondition_failed, which joined them.
 const (
 	BadRequest            Code = "bad_request"
 	Unauthenticated       Code = "unauthenticated"
@@ -32,6 +32,7 @@ const (
 	NotFound              Code = "not_found"
 	MethodNotAllowed      Code = "method_not_allowed"
 	Conflict              Code = "conflict"
+	PreconditionFailed    Code = "precondition_failed"
 	PayloadTooLarge       Code = "payload_too_large"
 	UnsupportedMediaType  Code = "unsupported_media_type"
 	ValidationFailed      Code = "validation_failed"
