@@ -30,6 +30,7 @@ type cli struct {
 	Serve       serveCmd       `cmd:"" default:"1" help:"Start the server (what dashboard does without a command)."`
 	User        userCmd        `cmd:"" help:"Add, list and disable users."`
 	Audit       auditCmd       `cmd:"" help:"Export and verify the log."`
+	Policy      policyCmd      `cmd:"" help:"Set the security settings back to their defaults."`
 	Keys        keysCmd        `cmd:"" help:"Replace the key that signs access tokens; show the secret of webhooks."`
 	Healthcheck healthcheckCmd `cmd:"" help:"Ask the running server whether it is well; for container probes."`
 	Version     versionCmd     `cmd:"" help:"Print the version, the commit, the Go version and the database schema."`
@@ -57,6 +58,8 @@ type Settings struct {
 	AdminPasswordFile string   `help:"File with the password of the first admin."`
 	LogLevel          string   `default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
 	LogFormat         string   `default:"text" enum:"text,json" help:"text or json."`
+
+	anyPolicy bool // see security.Options; no flag
 }
 
 // streams are what a command reads and writes: results go to out, logs and
@@ -155,5 +158,5 @@ func (s *Settings) open(ctx context.Context, std streams) (*security.Service, er
 	if err != nil {
 		return nil, err
 	}
-	return security.Open(ctx, security.Options{DataDir: s.DataDir, PublicURL: public, Log: s.logger(std.err)})
+	return security.Open(ctx, security.Options{DataDir: s.DataDir, PublicURL: public, Log: s.logger(std.err), AnyPolicy: s.anyPolicy})
 }

@@ -37,6 +37,8 @@ type example struct {
 	serves bool
 	// beside is set of one that asks a running server
 	beside bool
+	// policy is put over the defaults before, as members of its JSON
+	policy string
 }
 
 // examples has one at least for each command.
@@ -46,11 +48,17 @@ var examples = map[string][]example{
 		{args: []string{"new@example.org", "--role", "viewer"}, events: []audit.Type{audit.UserCreate}},
 		{args: []string{"new@example.org", "--role", "viewer", "--password-stdin"}, stdin: securitytest.GoodPassword, events: []audit.Type{audit.UserCreate}},
 	},
-	"user list":        {{events: []audit.Type{audit.DataExport}}},
-	"user unlock":      {{args: []string{"uma@example.org"}, events: []audit.Type{audit.AccountUnlock}}},
-	"user disable":     {{args: []string{"uma@example.org"}, events: []audit.Type{audit.UserUpdate, audit.SessionEnd}}},
-	"user reset-mfa":   {{args: []string{"uma@example.org"}, events: []audit.Type{audit.UserUpdate, audit.SessionEnd}}},
-	"audit export":     {{args: []string{"--format", "csv"}, events: []audit.Type{audit.DataExport}}},
+	"user list":      {{events: []audit.Type{audit.DataExport}}},
+	"user unlock":    {{args: []string{"uma@example.org"}, events: []audit.Type{audit.AccountUnlock}}},
+	"user disable":   {{args: []string{"uma@example.org"}, events: []audit.Type{audit.UserUpdate, audit.SessionEnd}}},
+	"user reset-mfa": {{args: []string{"uma@example.org"}, events: []audit.Type{audit.UserUpdate, audit.SessionEnd}}},
+	"audit export":   {{args: []string{"--format", "csv"}, events: []audit.Type{audit.DataExport}}},
+	"policy reset": {
+		{policy: `"audit":{"retention_days":30}`, events: []audit.Type{audit.PolicyChange}},
+		{policy: `"audit":{"retention_days":30}`, args: []string{"audit.retention_days"}, events: []audit.Type{audit.PolicyChange}},
+		{policy: `"lockout":{"lock_after":0}`, events: []audit.Type{audit.PolicyChange}}, // with which no server starts
+		{policy: `"audit":{"retention_days":30}`, args: []string{"lockout"}, why: "it is the default already"},
+	},
 	"keys webhook":     {{why: "it prints a secret that is in the files already, to who can read them"}},
 	"audit verify":     {{why: "it looks at the log, which anybody with the files can; nothing is changed or shown of it"}},
 	"audit public-key": {{why: "it prints what everybody may know"}},
@@ -113,6 +121,7 @@ func TestEveryCommandIsRecorded(t *testing.T) {
 				if e.beside {
 					e.args = append(slices.Clone(e.args), "--listen", h.serve())
 				}
+				h.prepare(e)
 				before, newest := h.dump(), h.newest()
 				if e.serves {
 					h.serve()
@@ -126,6 +135,7 @@ func TestEveryCommandIsRecorded(t *testing.T) {
 			}
 			t.Run(line+" unrecorded", func(t *testing.T) {
 				h := newHost(t)
+				h.prepare(e)
 				if err := securitytest.RefuseEvents(h.dir); err != nil {
 					t.Fatal(err)
 				}
@@ -185,6 +195,17 @@ func newHost(t *testing.T) *host {
 		t.Fatal(err)
 	}
 	return h
+}
+
+// prepare sets the policy of an example.
+func (h *host) prepare(e example) {
+	h.t.Helper()
+	if e.policy == "" {
+		return
+	}
+	if err := securitytest.SetPolicy(h.dir, e.policy); err != nil {
+		h.t.Fatal(err)
+	}
 }
 
 func (h *host) command(args ...string) *exec.Cmd {

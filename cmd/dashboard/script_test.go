@@ -31,6 +31,7 @@ func TestMain(m *testing.M) {
 //	post STATUS PATH JSON [BEARER]  send JSON to the server; the answer goes to stdout
 //	bearer STATUS PATH TOKEN        ask the server with a bearer
 //	unlimited                       raise the rate limits, for a script that is not about them
+//	setpolicy MEMBERS               put members of the JSON of a policy over the defaults, from outside
 //	smtp                            start a mail server; sets $SMTP
 //	mail NAME REGEXP                wait for a mail; sets $NAME to what the first group matches
 //	hook start|away|back|refused    a receiver of webhooks; sets $HOOK
@@ -42,7 +43,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"serve": cmdServe, "halt": cmdHalt, "get": cmdGet, "post": cmdPost, "bearer": cmdBearer, "smtp": cmdSMTP, "unlimited": cmdUnlimited, "mail": cmdMail, "saveout": cmdSaveOut, "inflight": cmdInFlight,
+			"serve": cmdServe, "halt": cmdHalt, "get": cmdGet, "post": cmdPost, "bearer": cmdBearer, "smtp": cmdSMTP, "unlimited": cmdUnlimited, "setpolicy": cmdSetPolicy, "mail": cmdMail, "saveout": cmdSaveOut, "inflight": cmdInFlight,
 			"hook": cmdHook, "pushed": cmdPushed,
 		},
 		Setup: func(env *testscript.Env) error {
@@ -102,6 +103,10 @@ func cmdServe(ts *testscript.TestScript, _ bool, args []string) {
 
 func cmdUnlimited(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Check(securitytest.Unlimited(ts.Getenv("PATRONUS_DATA_DIR")))
+}
+
+func cmdSetPolicy(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(securitytest.SetPolicy(ts.Getenv("PATRONUS_DATA_DIR"), args[0]))
 }
 
 func cmdHalt(ts *testscript.TestScript, _ bool, args []string) {
