@@ -18,6 +18,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"patronus.internal/dashboard/security"
+	"patronus.internal/dashboard/security/policy"
 	"patronus.internal/dashboard/security/rbac"
 	"patronus.internal/dashboard/security/secerr"
 	"patronus.internal/dashboard/static"
@@ -117,8 +118,9 @@ func serveStatic(c echo.Context) error {
 func (s *Server) page(c echo.Context, title, active string) views.Page {
 	p := views.Page{Title: title, Active: active, CSRF: s.formToken(c), RequestID: RequestIDFrom(c.Request().Context()), Now: s.now()}
 	if who := caller(c); who.User.ID != "" {
-		p.User = &views.Viewer{Email: who.User.Email, Role: who.User.Role, EnrollmentRequired: who.EnrollmentRequired, ConsentRequired: who.ConsentRequired, CanWritePolicies: who.Reach(rbac.PoliciesWrite) == rbac.All,
-			CanReadAudit: who.Reach(rbac.AuditRead) == rbac.All, CanReadUsers: who.Reach(rbac.UsersRead) != rbac.None, CanReadBlocks: who.Reach(rbac.IPBlocksRead) != rbac.None}
+		p.User = &views.Viewer{Email: who.User.Email, Role: who.User.Role, EnrollmentRequired: who.EnrollmentRequired, ConsentRequired: who.ConsentRequired,
+			CanReadAudit: who.Reach(rbac.AuditRead) == rbac.All, CanReadUsers: who.Reach(rbac.UsersRead) != rbac.None, CanReadBlocks: who.Reach(rbac.IPBlocksRead) != rbac.None,
+			CanReadPolicies: who.Reach(rbac.PoliciesRead) == rbac.All, CanWritePolicies: who.Reach(rbac.PoliciesWrite) == rbac.All}
 		p.NewDevice = who.Session.NewDevice
 	}
 	return p
@@ -140,7 +142,7 @@ func (s *Server) pageProblem(c echo.Context, p Problem) error {
 	page := s.page(c, p.Title, "")
 	page.Problem = p.Detail
 	for _, f := range p.Errors {
-		label := fieldLabels[f.Field]
+		label := fieldLabel(f.Field)
 		if label == "" {
 			label = f.Field
 		}
@@ -171,7 +173,7 @@ func (s *Server) formProblem(c echo.Context, p *views.Page, err error) (int, err
 		p.Summary = append(p.Summary, views.FieldError{Field: "code", Label: fieldLabels["code"], Detail: refusal.Detail})
 	}
 	for _, f := range refusal.Fields {
-		p.Summary = append(p.Summary, views.FieldError{Field: f.Field, Label: fieldLabels[f.Field], Detail: f.Detail})
+		p.Summary = append(p.Summary, views.FieldError{Field: f.Field, Label: fieldLabel(f.Field), Detail: f.Detail})
 	}
 	return problem.Status, nil
 }
@@ -184,6 +186,15 @@ var fieldLabels = map[string]string{
 	"duration": "For how long", "reason": "Reason", "about": "Address or request id", "text": "Text",
 	"limit": "How many", "cursor": "Page of the list", "format": "Format", "user_id": "User id", "key_id": "API key id",
 	"permission": "Permission", "resource_id": "Only for one",
+}
+
+// fieldLabel is the name of a field, or of a setting of the policy; "" for another.
+func fieldLabel(name string) string {
+	if label := fieldLabels[name]; label != "" {
+		return label
+	}
+	s, _ := policy.Find(name)
+	return s.FullLabel()
 }
 
 // parseSwitch reads a parameter that is true or false; without it, it is false.

@@ -23,6 +23,9 @@ type confirmation struct {
 	// roles are the choices of a field for a role, and the one that is chosen;
 	// nil where there is no such field.
 	roles func(c echo.Context) (roles []string, chosen string, err error)
+	// more puts on the page what else there is to see and to send back; nil where
+	// there is nothing.
+	more func(c echo.Context, props *views.ConfirmProps) error
 	// check refuses what the form says before the proof in it is spent; nil where
 	// it says nothing more.
 	check func(c echo.Context, form formValues) error
@@ -47,6 +50,11 @@ func (s *Server) renderConfirm(c echo.Context, status int, page views.Page, what
 		Path: c.Request().URL.EscapedPath(), ProofNeeded: what.action != "", CodeNeeded: caller(c).User.MFAEnabled}
 	if what.roles != nil {
 		if props.Roles, props.Role, err = what.roles(c); err != nil {
+			return err
+		}
+	}
+	if what.more != nil {
+		if err := what.more(c, &props); err != nil {
 			return err
 		}
 	}

@@ -130,6 +130,19 @@ func noticed(s *stage) int64 {
 	return set.Version
 }
 
+// policyVersion is that of the policy in force.
+func policyVersion(s *stage) string {
+	return strconv.FormatInt(s.service.StoredPolicy().Version, 10)
+}
+
+// changedPolicy is the event of a change of the policy.
+func changedPolicy(s *stage) string {
+	nonce := secret.NewText(s.nonce("policies.write"))
+	_, err := s.service.ChangePolicy(s.ctx, s.caller(s.bearer), nonce, security.PolicyPatch{Patch: []byte(`{"audit":{"retention_days":30}}`)})
+	s.check(err)
+	return strconv.FormatInt(s.newest(), 10)
+}
+
 // digitsToken is that of a CAPTCHA to look at or to hear.
 func digitsToken(s *stage) string {
 	token, err := s.service.CaptchaDigits(s.uma.Email)
@@ -219,6 +232,22 @@ var examples = map[string]example{
 	}},
 	"PATCH /api/v1/policies": {events: []audit.Type{audit.PolicyChange}, call: func(s *stage) call {
 		return call{json: map[string]any{"audit": map[string]any{"retention_days": 30}}, nonce: s.nonce("policies.write")}
+	}},
+
+	"GET /policies/:id": {call: ask(call{id: "audit"})},
+	"POST /policies/:id": {why: "it shows what would change and asks", call: func(s *stage) call {
+		return call{id: "audit", form: fields{"version": policyVersion(s), "audit.retention_days": "30", "was.audit.retention_days": "90"}}
+	}},
+	"POST /policies": {status: 303, events: []audit.Type{audit.MFAVerify, audit.PolicyChange}, call: func(s *stage) call {
+		form := proof(s)
+		form["section"], form["version"], form["patch"] = "audit", policyVersion(s), `{"audit":{"retention_days":30}}`
+		return call{form: form}
+	}},
+	"GET /policies/history/:id/undo": {call: func(s *stage) call { return call{id: changedPolicy(s)} }},
+	"POST /policies/history/:id/undo": {status: 303, events: []audit.Type{audit.MFAVerify, audit.PolicyChange}, call: func(s *stage) call {
+		id, form := changedPolicy(s), proof(s)
+		form["version"] = policyVersion(s)
+		return call{id: id, form: form}
 	}},
 
 	"GET /ws/audit": {status: http.StatusSwitchingProtocols, call: ask(call{header: fields{"Connection": "Upgrade", "Upgrade": "websocket",

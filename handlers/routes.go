@@ -109,6 +109,7 @@ func (s *Server) api() []route {
 		{del, "/api/v1/users/:id/grants/:grant_id", permitted, rbac.UsersWrite, limitAuthenticated, false, s.apiRevokeGrant},
 		{get, "/api/v1/policies", permitted, rbac.PoliciesRead, limitAuthenticated, false, s.apiGetPolicy},
 		{patch, "/api/v1/policies", permitted, rbac.PoliciesWrite, limitAuthenticated, false, s.apiPatchPolicy},
+		{get, "/api/v1/policies/history", permitted, rbac.PoliciesRead, limitAuthenticated, false, s.apiPolicyHistory},
 	}
 }
 
@@ -208,5 +209,12 @@ func (s *Server) pages() []route {
 		{post, "/users/:id/delete", permitted, rbac.UsersWrite, limitAuthenticated, false, s.confirmed(s.deleteUser(false))},
 		{get, "/users/:id/erase", permitted, rbac.UsersWrite, limitAuthenticated, false, s.ask(s.deleteUser(true))},
 		{post, "/users/:id/erase", permitted, rbac.UsersWrite, limitAuthenticated, false, s.confirmed(s.deleteUser(true))},
+		{get, policiesPath, permitted, rbac.PoliciesRead, limitAuthenticated, false, s.pagePolicies},
+		{post, policiesPath, permitted, rbac.PoliciesWrite, limitAuthenticated, false, s.submitPolicy},
+		{get, "/policies/history", permitted, rbac.PoliciesRead, limitAuthenticated, false, s.pagePolicyHistory},
+		{get, "/policies/history/:id/undo", permitted, rbac.PoliciesWrite, limitAuthenticated, false, s.ask(s.undoPolicy())},
+		{post, "/policies/history/:id/undo", permitted, rbac.PoliciesWrite, limitAuthenticated, false, s.submitUndoPolicy},
+		{get, "/policies/:id", permitted, rbac.PoliciesWrite, limitAuthenticated, false, s.pagePolicySection},
+		{post, "/policies/:id", permitted, rbac.PoliciesWrite, limitAuthenticated, false, s.submitPolicySection},
 	}
 }

@@ -196,3 +196,11 @@ func cmdLong(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	ts.Setenv(args[0], strings.Repeat(letter, count))
 }
+
+func cmdETag(ts *testscript.TestScript, _ bool, args []string) {
+	tag := of(ts).answer.Header.Get("ETag")
+	if tag == "" {
+		ts.Fatalf("there is no ETag")
+	}
+	ts.Setenv(args[0], tag)
+}

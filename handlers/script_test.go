@@ -48,6 +48,7 @@ import (
 //	nojson PATH                    check that there is no such member
 //	header NAME REGEXP             check a header of the answer
 //	body REGEXP                    check the text of the answer
+//	etag NAME                      keep the entity tag of the last answer as $NAME
 //	save NAME PATH                 keep a member as $NAME
 //	savebody NAME REGEXP           keep what the first group matches as $NAME
 //	totp NAME SECRET [DURATION]    keep the code of an authenticator app as $NAME
@@ -93,6 +94,7 @@ func TestScripts(t *testing.T) {
 			"json":      cmdJSON,
 			"header":    cmdHeader,
 			"body":      cmdBody,
+			"etag":      cmdETag,
 			"save":      cmdSave,
 			"savebody":  cmdSaveBody,
 			"totp":      cmdTOTP,

@@ -2,6 +2,7 @@ package security
 
 import (
 	"context"
+	"slices"
 
 	"patronus.internal/dashboard/security/audit"
 	"patronus.internal/dashboard/security/db"
@@ -32,8 +33,8 @@ type PolicyPreview struct {
 	Next    policy.Policy
 	Changes []policy.Change // none when it changes nothing
 	Effects []string        // what they mean for people, in sentences
-	// Again are the settings that were changed again since the change that is taken
-	// back.
+	// Again are those settings of Changes that were changed again since the change
+	// that is taken back.
 	Again []string
 }
 
@@ -54,7 +55,9 @@ func (s *Service) PreviewPolicy(ctx context.Context, c Caller, p PolicyPatch) (P
 		preview.Effects = append(preview.Effects, "You have no second factor yourself: you set one up right after this.")
 	}
 	for _, one := range policy.Since(now.Policy, undone.Changes) {
-		preview.Again = append(preview.Again, one.Setting)
+		if slices.ContainsFunc(preview.Changes, func(c policy.Change) bool { return c.Setting == one.Setting }) {
+			preview.Again = append(preview.Again, one.Setting)
+		}
 	}
 	return preview, nil
 }

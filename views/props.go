@@ -26,6 +26,7 @@ const (
 	MenuUsers    = "users"
 	MenuIPBlocks = "ip-blocks"
 	MenuNotice   = "notice"
+	MenuPolicies = "policies"
 	MenuAccount  = "account"
 )
 
@@ -52,6 +53,7 @@ type Viewer struct {
 	CanReadAudit     bool
 	CanReadUsers     bool
 	CanReadBlocks    bool
+	CanReadPolicies  bool
 	CanWritePolicies bool
 	// ConsentRequired leaves nothing in the menu but the notice.
 	ConsentRequired bool
@@ -151,6 +153,10 @@ type ConfirmProps struct {
 	Role        string   // the one that is chosen
 	ProofNeeded bool     // it is a critical one
 	CodeNeeded  bool     // and a second factor is enrolled
+
+	Values  []ValueChange // what it changes in the policy
+	Effects []string      // what that means for people
+	Hidden  []KeyValue    // fields that the form sends along
 }
 
 // OneTimeLinkProps shows a link to a password, the only time that it can be.

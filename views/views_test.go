@@ -25,7 +25,7 @@ const hostile = `"><script>alert(1)</script>'&` + "`javascript:x"
 func pages() map[string]templ.Component {
 	out := Page{Title: "Title", CSRF: "token", RequestID: "id", Now: now}
 	in := out
-	in.User = &Viewer{Email: hostile, Role: "admin", CanReadAudit: true, CanReadUsers: true, CanReadBlocks: true}
+	in.User = &Viewer{Email: hostile, Role: "admin", CanReadAudit: true, CanReadUsers: true, CanReadBlocks: true, CanReadPolicies: true}
 	must := out
 	must.User = &Viewer{Email: "a@example.org", Role: "admin", EnrollmentRequired: true}
 	refused := func(p Page, fields ...string) Page {
@@ -43,10 +43,24 @@ func pages() map[string]templ.Component {
 	form := APIKeyForm{Name: hostile, ExpiresInDays: "90", Scopes: []ScopeGroup{{Resource: "sites", Label: "Sites", Options: []ScopeOption{{Value: "sites:read", Label: "Read", Checked: true}}}}}
 	users := []UserRow{{ID: "1", Email: hostile, Role: "admin", Enabled: true, MFAEnabled: true, CreatedAt: now, LastLoginAt: &before}, {ID: "2"}, {ID: "3", Reenroll: true}}
 	captcha := CaptchaProps{Challenge: `{"salt":"` + hostile + `"}`, Token: hostile, ImagePath: "/login/captcha.png?token=x", AudioPath: "/login/captcha.wav?token=x"}
+	policySections := []PolicySection{{Name: "a", Title: "Part", Meaning: "Means.", Settings: []PolicySetting{
+		{Name: "a.number", Group: "Group", Label: "Number", Value: "5", Default: "6", Changed: true, Kind: PolicyNumber, Typed: hostile, Was: "5"},
+		{Name: "a.time", Label: "Time", Value: "1 day", Kind: PolicyNumber, Typed: "1d", Was: "1d", Duration: true},
+		{Name: "a.switch", Label: "Switch", Value: "on", Kind: PolicySwitch, On: true, Was: "on"},
+		{Name: "a.roles", Label: "Roles", Value: "admin", Kind: PolicyRoles, Roles: []RoleBox{{Field: "a.roles.admin", Role: "admin", Checked: true}, {Field: "a.roles.user", Role: "user"}}}}}}
+	policyRows := []PolicyChangeRow{{ID: 1, Time: now, By: hostile, Undoes: 2, Values: []ValueChange{{Name: "a.number", Label: "Number", Old: hostile, New: "6", Counts: "Counts at once.", Again: true}}}, {ID: 3, By: "a command of the host"}}
 	fresh := in
 	fresh.NewDevice = true
 	return map[string]templ.Component{
-		"ip blocks empty": IPBlocks(IPBlocksProps{Page: in}),
+		"policies":              Policies(PoliciesProps{Page: in, Sections: policySections, CanWrite: true}),
+		"policies to read":      Policies(PoliciesProps{Page: in, Sections: policySections}),
+		"policy form":           PolicyForm(PolicyFormProps{Page: in, Section: policySections[0], Version: "3"}),
+		"policy form refused":   PolicyForm(PolicyFormProps{Page: refused(in, "a.number", "a.switch", "a.roles", "a.time"), Section: policySections[0], Version: "3"}),
+		"policy form stale":     PolicyForm(PolicyFormProps{Page: in, Section: policySections[0], Between: policyRows}),
+		"policy history":        PolicyHistory(PolicyHistoryProps{Page: in, Changes: policyRows, NextURL: "/policies/history?cursor=x", Paged: true, CanWrite: true}),
+		"policy history, empty": PolicyHistory(PolicyHistoryProps{Page: in}),
+		"confirm a policy":      Confirm(ConfirmProps{Page: in, Path: "/policies", Back: "/policies/a", Values: policyRows[0].Values, Effects: []string{hostile}, Hidden: []KeyValue{{"patch", hostile}}, ProofNeeded: true}),
+		"ip blocks empty":       IPBlocks(IPBlocksProps{Page: in}),
 		"ip blocks": IPBlocks(IPBlocksProps{Page: refused(in, "ip", "duration", "reason", "about"), About: hostile, NextURL: "/ip-blocks?cursor=x", CanWrite: true, Form: BlockForm{IP: hostile, Force: true},
 			Blocks: []BlockRow{{ID: "1", Network: "192.0.2.1", Reason: hostile, CreatedAt: now, ExpiresAt: later}, {ID: "2", Network: "2001:db8::/64", Automatic: true}},
 			Explanation: &Explanation{IP: "192.0.2.1", Trusted: true, Block: &BlockRow{ID: "1", Reason: hostile}, Login: LimitRow{Limit: 5, ResetAfter: time.Minute}, Events: events,

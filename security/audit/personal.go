@@ -20,8 +20,9 @@ var personalNames = map[string]bool{
 // it looks like.
 type FreeText string
 
-// programNames are details whose texts are this program's own.
-var programNames = map[string]bool{"action": true, "route": true, "version": true, "acted": true, "about": true}
+// programNames are details whose texts are this program's own. "changes" are settings
+// of the policy with their values.
+var programNames = map[string]bool{"action": true, "route": true, "version": true, "acted": true, "about": true, "changes": true}
 
 // personal reports whether a detail may tell of a person, and so can be erased.
 // That is every text but those that only a program writes: a code ("wrong_password",

@@ -18,6 +18,7 @@ func TestWhatTellsOfAPersonCanBeErased(t *testing.T) {
 		{"scopes", []string{"audit:read", "*:*"}, false}, {"target_user_id", "019b7cc2-474e-7464-8693-20ca4b4ac6b0", false},
 		{"since", "2026-01-02T03:04:05.678Z", false}, {"route", "GET /api/v1/audit", false}, {"action", "users.delete", false},
 		{"acted", "5-9,12", false},
+		{"changes", []map[string]any{{"setting": "mfa.required_roles", "old": []string{"admin"}, "new": nil}}, false},
 		{"target_email", "a@example.org", true}, {"filter_ip", "none", true}, {"name", "backup", true}, {"q", "zelda", true},
 		{"target_network", "192.0.2.7/32", true}, {"ip_address", "192.0.2.7", true}, {"address", "2001:db8::1", true},
 		{"reason", "Zelda was here", true}, {"reason", FreeText("zelda-quintessence"), true}, {"new", map[string]any{"old": "A b"}, true},

@@ -101,7 +101,7 @@ func (p Policy) Validate(roles []string) error {
 			least = s.least
 		}
 		if n, is := s.Of(p).(int64); is && (n < least || n > s.Max) {
-			fields = append(fields, secerr.Field{Field: s.Name, Detail: s.outside()})
+			fields = append(fields, secerr.Field{Field: s.Name, Detail: s.Wanted()})
 		}
 	}
 	return refuse(append(fields, p.wrongRoles(roles)...))
@@ -120,7 +120,7 @@ func (p Policy) Check(before Policy, roles []string) error {
 		}
 		changed[s.Name] = true
 		if n, is := s.Of(p).(int64); is && (n < s.Min || n > s.Max) {
-			fields = append(fields, secerr.Field{Field: s.Name, Detail: s.outside()})
+			fields = append(fields, secerr.Field{Field: s.Name, Detail: s.Wanted()})
 		}
 	}
 	fields = append(fields, p.wrongRoles(roles)...)

@@ -68,6 +68,14 @@ func (s Setting) Section() string {
 	return section
 }
 
+// FullLabel is the label where the group is not seen: "Sign-in: requests".
+func (s Setting) FullLabel() string {
+	if s.Group == "" {
+		return s.Label
+	}
+	return s.Group + ": " + strings.ToLower(s.Label)
+}
+
 // Of is the value of the setting in a policy: an int64, a bool or a []string.
 func (s Setting) Of(p Policy) any {
 	switch s.Kind() {
@@ -172,8 +180,8 @@ func (s Setting) Range() string {
 	return s.Say(s.Min) + " to " + s.Say(s.Max)
 }
 
-// outside is the refusal of a number that is out of its range.
-func (s Setting) outside() string {
+// Wanted is the refusal of what is no number or out of its range.
+func (s Setting) Wanted() string {
 	wanted := fmt.Sprintf("Use a whole number from %d to %d", s.Min, s.Max)
 	switch s.Unit {
 	case Seconds:

@@ -95,7 +95,7 @@ var settings = append(limits(),
 	Setting{Name: "anomaly.spray_accounts", Label: "Accounts from one address", Min: 2, Max: 100_000,
 		Meaning: "How many accounts may be tried in vain from one address in the window below before it is blocked.", Counts: atOnce,
 		number: func(p *Policy) *int64 { return &p.Anomaly.SprayAccounts }},
-	Setting{Name: "anomaly.spray_window_secs", Label: "Window", Unit: Seconds, Min: 10, Max: day,
+	Setting{Name: "anomaly.spray_window_secs", Label: "Window of attempts", Unit: Seconds, Min: 10, Max: day,
 		Meaning: "Over how long these attempts and the wrong passwords of an address are counted.", Counts: atOnce,
 		number: func(p *Policy) *int64 { return &p.Anomaly.SprayWindowSecs }},
 	// Behind one address there may be a whole office. Two slips are no attack.
