@@ -109,7 +109,7 @@ func policySection(section policy.Section, now policy.Policy, edit policyEdit) v
 
 func policySetting(setting policy.Setting, now policy.Policy, edit policyEdit) views.PolicySetting {
 	value := setting.Of(now)
-	shown := views.PolicySetting{Name: setting.Name, Group: setting.Group, Label: setting.Label, Meaning: setting.Meaning, Counts: setting.Counts,
+	shown := views.PolicySetting{Name: setting.Name, Group: setting.Group, Label: setting.Label, FullLabel: setting.FullLabel(), Meaning: setting.Meaning, Counts: setting.Counts,
 		Value: setting.Say(value), Default: setting.Say(setting.Of(policy.Default())), Range: setting.Range(), Duration: setting.Unit == policy.Seconds}
 	shown.Changed = shown.Value != shown.Default
 	typed, edited := edit.values[setting.Name]

@@ -1,6 +1,9 @@
 package views
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // PoliciesProps is the policy in force.
 type PoliciesProps struct {
@@ -15,9 +18,14 @@ type PolicySection struct {
 	Settings             []PolicySetting
 }
 
+func (s PolicySection) hasDurations() bool {
+	return slices.ContainsFunc(s.Settings, func(one PolicySetting) bool { return one.Duration })
+}
+
 // PolicySetting is one setting, in words.
 type PolicySetting struct {
 	Name, Group, Label    string
+	FullLabel             string // where the group is not seen
 	Meaning, Counts       string
 	Value, Default, Range string
 	Changed               bool   // it differs from its default
