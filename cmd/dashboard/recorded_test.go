@@ -57,6 +57,7 @@ var examples = map[string][]example{
 		{policy: `"audit":{"retention_days":30}`, events: []audit.Type{audit.PolicyChange}},
 		{policy: `"audit":{"retention_days":30}`, args: []string{"audit.retention_days"}, events: []audit.Type{audit.PolicyChange}},
 		{policy: `"lockout":{"lock_after":0}`, events: []audit.Type{audit.PolicyChange}}, // with which no server starts
+		{policy: `"lockout":nonsense`, args: []string{"audit"}, events: []audit.Type{audit.PolicyChange}},
 		{policy: `"audit":{"retention_days":30}`, args: []string{"lockout"}, why: "it is the default already"},
 	},
 	"keys webhook":     {{why: "it prints a secret that is in the files already, to who can read them"}},

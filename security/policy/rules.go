@@ -31,7 +31,22 @@ var rules = []rule{
 		}
 		return ""
 	}},
-	reachable("login"), reachable("api_authenticated"), reachable("api_unauthenticated"),
+	// A sign-in is one of these, so it may take its time.
+	reachable("login", handful, hour),
+	// The password and the code of one sign-in, and a nonce and what it is for.
+	reachable("api_unauthenticated", 2, steps), reachable("api_authenticated", 2, steps),
+	{[]string{"sessions.idle_secs", "rate_limits.api_authenticated.max_requests", "rate_limits.api_authenticated.window_secs"}, func(p Policy) string {
+		if l := p.RateLimits.APIAuthenticated; 2*l.WindowSecs > p.Sessions.IdleSecs*l.MaxRequests {
+			return fmt.Sprintf("A person who has used their requests up would be signed out before the next one: keep sessions.idle_secs at twice the time of one request (%s) or more.", Words(l.WindowSecs/l.MaxRequests))
+		}
+		return ""
+	}},
+	{[]string{"sessions.absolute_secs", "rate_limits.api_authenticated.max_requests", "rate_limits.api_authenticated.window_secs"}, func(p Policy) string {
+		if l := p.RateLimits.APIAuthenticated; handful*l.WindowSecs > p.Sessions.AbsoluteSecs*l.MaxRequests {
+			return fmt.Sprintf("A session would end before a person has made %d requests, so nobody could change this back: keep sessions.absolute_secs at %s or more.", handful, Words(handful*l.WindowSecs/l.MaxRequests))
+		}
+		return ""
+	}},
 	{[]string{"lockout.lock_secs", "lockout.lock_after", "rate_limits.login.max_requests", "rate_limits.login.window_secs"}, func(p Policy) string {
 		if n := p.passwordGuesses(); n > mostPasswords {
 			return fmt.Sprintf("Somebody could try %s passwords a day for one account. Lock it for longer or sooner, or allow fewer sign-ins.", thousands(n))
@@ -47,13 +62,11 @@ var rules = []rule{
 }
 
 const (
-	// A person needs a handful of requests to change the policy back: to sign in
-	// (two, with the code), to load the page, the form, the question and the answer
-	// to it, and twice that for a slip.
+	// A person needs a handful of requests to change the policy back: to load the
+	// page, the form, the question and the answer to it, and that again for a slip.
 	handful = 10
-	// longest is for how long it may take until a handful has come together. Who
-	// waits longer is locked out.
-	longest = hour
+	// steps is for how long a sign-in waits for its code, and a nonce is good.
+	steps = 5 * minute
 	// At a million guesses a day a password of the strength that is demanded (score
 	// 3, a hundred million guesses and more: zxcvbn) holds a hundred days, long enough
 	// for the critical events of its locks to be seen.
@@ -64,16 +77,17 @@ const (
 )
 
 // reachable refuses a limit under which nobody gets to the page of the policy to
-// change it back. Each of the three settings may have any value of its range; it
-// is how slowly requests come back that shuts people out.
-func reachable(class string) rule {
+// change it back. Each setting of the limit may have any value of its range; it is
+// how slowly requests come back that shuts people out. requests must come back within
+// a number of seconds.
+func reachable(class string, requests, within int64) rule {
 	name := "rate_limits." + class
 	at := slices.IndexFunc(classes, func(c limitClass) bool { return c.name == class })
 	return rule{[]string{name + ".max_requests", name + ".window_secs"}, func(p Policy) string {
 		l := *classes[at].of(&p)
-		if wait := handful * l.WindowSecs / l.MaxRequests; wait > longest {
+		if requests*l.WindowSecs > within*l.MaxRequests {
 			return fmt.Sprintf("With this, %d requests take %s, so nobody could sign in and change it back. Allow more requests, or a shorter window: that many must come back within %s.",
-				handful, Words(wait), Words(longest))
+				requests, Words(requests*l.WindowSecs/l.MaxRequests), Words(within))
 		}
 		return ""
 	}}
@@ -129,7 +143,9 @@ func (p Policy) Check(before Policy, roles []string) error {
 	}
 	for _, r := range rules {
 		at := slices.IndexFunc(r.settings, func(name string) bool { return changed[name] })
-		if at < 0 {
+		// One reason is enough for a setting: the others may go with it.
+		told := slices.ContainsFunc(fields, func(f secerr.Field) bool { return slices.Contains(r.settings, f.Field) })
+		if at < 0 || told {
 			continue
 		}
 		if detail := r.broken(p); detail != "" {

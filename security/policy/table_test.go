@@ -111,7 +111,15 @@ func TestCheck(t *testing.T) {
 		{`{"rate_limits":{"login":{"window_secs":86400}}}`, "rate_limits.login.window_secs"},
 		{`{"rate_limits":{"login":{"window_secs":86401}}}`, "rate_limits.login.window_secs"},
 		{`{"rate_limits":{"api_authenticated":{"max_requests":1}}}`, ""},
-		{`{"rate_limits":{"api_authenticated":{"max_requests":9,"window_secs":3600}}}`, "rate_limits.api_authenticated.max_requests"},
+		{`{"rate_limits":{"api_authenticated":{"max_requests":1,"window_secs":150}}}`, ""},
+		{`{"rate_limits":{"api_authenticated":{"max_requests":1,"window_secs":151}}}`, "rate_limits.api_authenticated.max_requests"},
+		{`{"rate_limits":{"api_authenticated":{"max_requests":576,"window_secs":86400}}}`, ""},
+		{`{"rate_limits":{"api_authenticated":{"max_requests":575,"window_secs":86400}}}`, "rate_limits.api_authenticated.max_requests"},
+		{`{"rate_limits":{"api_authenticated":{"max_requests":1}},"sessions":{"idle_secs":120}}`, ""},
+		{`{"rate_limits":{"api_authenticated":{"max_requests":1}},"sessions":{"idle_secs":119}}`, "sessions.idle_secs"},
+		{`{"rate_limits":{"api_authenticated":{"max_requests":1}},"sessions":{"absolute_secs":600,"idle_secs":600}}`, ""},
+		{`{"rate_limits":{"api_authenticated":{"max_requests":1}},"sessions":{"absolute_secs":599,"idle_secs":300}}`, "sessions.absolute_secs"},
+		{`{"rate_limits":{"api_unauthenticated":{"max_requests":1,"window_secs":151}}}`, "rate_limits.api_unauthenticated.max_requests"},
 		{`{"rate_limits":{"api_unauthenticated":{"window_secs":86400}}}`, "rate_limits.api_unauthenticated.window_secs"},
 		{`{"rate_limits":{"websocket":{"max_requests":1,"window_secs":86400}}}`, ""}, // nobody needs it to change it back
 		{`{"rate_limits":{"api_key":{"max_requests":1,"window_secs":86400}}}`, ""},   // likewise
