@@ -77,7 +77,7 @@ func Effects(before, after Policy) []string {
 	if changed("lockout.code_attempts") && l.CodeAttempts < 3 {
 		say("Who mistypes so few codes cannot give another one for up to %s.", Words(l.CodeWindowSecs))
 	}
-	if n := after.codeGuesses(); changed("lockout.code_attempts", "lockout.code_window_secs") && n > mostCodes/10 {
+	if n := after.codeGuesses(); changed("lockout.code_attempts", "lockout.code_window_secs") && n > manyCodes {
 		say("Somebody who knows a password could try %s codes a day.", thousands(n))
 	}
 

@@ -31,30 +31,30 @@ var rules = []rule{
 		}
 		return ""
 	}},
-	// A sign-in is one of these, so it may take its time.
-	reachable("login", handful, hour),
+	// A sign-in is one of these, and may take its time.
+	reachable("login", 1, hour),
 	// The password and the code of one sign-in, and a nonce and what it is for.
 	reachable("api_unauthenticated", 2, steps), reachable("api_authenticated", 2, steps),
 	{[]string{"sessions.idle_secs", "rate_limits.api_authenticated.max_requests", "rate_limits.api_authenticated.window_secs"}, func(p Policy) string {
-		if l := p.RateLimits.APIAuthenticated; 2*l.WindowSecs > p.Sessions.IdleSecs*l.MaxRequests {
+		if l := p.RateLimits.APIAuthenticated; !l.atOnce() && 2*l.WindowSecs > p.Sessions.IdleSecs*l.MaxRequests {
 			return fmt.Sprintf("A person who has used their requests up would be signed out before the next one: keep sessions.idle_secs at twice the time of one request (%s) or more.", Words(l.WindowSecs/l.MaxRequests))
 		}
 		return ""
 	}},
 	{[]string{"sessions.absolute_secs", "rate_limits.api_authenticated.max_requests", "rate_limits.api_authenticated.window_secs"}, func(p Policy) string {
-		if l := p.RateLimits.APIAuthenticated; handful*l.WindowSecs > p.Sessions.AbsoluteSecs*l.MaxRequests {
+		if l := p.RateLimits.APIAuthenticated; !l.atOnce() && handful*l.WindowSecs > p.Sessions.AbsoluteSecs*l.MaxRequests {
 			return fmt.Sprintf("A session would end before a person has made %d requests, so nobody could change this back: keep sessions.absolute_secs at %s or more.", handful, Words(handful*l.WindowSecs/l.MaxRequests))
 		}
 		return ""
 	}},
 	{[]string{"lockout.lock_secs", "lockout.lock_after", "rate_limits.login.max_requests", "rate_limits.login.window_secs"}, func(p Policy) string {
-		if n := p.passwordGuesses(); n > mostPasswords {
+		if n := p.passwordGuesses(); n > mostGuesses {
 			return fmt.Sprintf("Somebody could try %s passwords a day for one account. Lock it for longer or sooner, or allow fewer sign-ins.", thousands(n))
 		}
 		return ""
 	}},
 	{[]string{"lockout.code_attempts", "lockout.code_window_secs"}, func(p Policy) string {
-		if n := p.codeGuesses(); n > mostCodes {
+		if n := p.codeGuesses(); n > mostGuesses {
 			return fmt.Sprintf("Somebody who knows a password could try %s codes a day. Allow fewer, or count them over a longer window.", thousands(n))
 		}
 		return ""
@@ -69,29 +69,34 @@ const (
 	steps = 5 * minute
 	// At a million guesses a day a password of the strength that is demanded (score
 	// 3, a hundred million guesses and more: zxcvbn) holds a hundred days, long enough
-	// for the critical events of its locks to be seen.
-	mostPasswords = 1_000_000
-	// Of a million codes three are good at a time (RFC 6238 §5.2, one step either
-	// way), so at a hundred thousand tries a day one is found within four days.
-	mostCodes = 100_000
+	// for the critical events of its locks to be seen. Of a million codes three are
+	// good at a time (RFC 6238 §5.2, one step either way), so one is found within a
+	// day by somebody who knows the password.
+	mostGuesses = 1_000_000
+	// manyCodes find one within a few weeks, which is worth a warning.
+	manyCodes = 10_000
 )
 
 // reachable refuses a limit under which nobody gets to the page of the policy to
-// change it back. Each setting of the limit may have any value of its range; it is
-// how slowly requests come back that shuts people out. requests must come back within
-// a number of seconds.
+// change it back. Each setting of the limit may have any value of its range; what
+// shuts people out is when there are too few at once and they come back too slowly:
+// requests must do so within a number of seconds.
 func reachable(class string, requests, within int64) rule {
 	name := "rate_limits." + class
 	at := slices.IndexFunc(classes, func(c limitClass) bool { return c.name == class })
 	return rule{[]string{name + ".max_requests", name + ".window_secs"}, func(p Policy) string {
 		l := *classes[at].of(&p)
-		if requests*l.WindowSecs > within*l.MaxRequests {
-			return fmt.Sprintf("With this, %d requests take %s, so nobody could sign in and change it back. Allow more requests, or a shorter window: that many must come back within %s.",
-				requests, Words(requests*l.WindowSecs/l.MaxRequests), Words(within))
+		if !l.atOnce() && requests*l.WindowSecs > within*l.MaxRequests {
+			return fmt.Sprintf("With this, %d requests take %s, so nobody could sign in and change it back. Allow two requests at once, or a shorter window.",
+				requests, Words(requests*l.WindowSecs/l.MaxRequests))
 		}
 		return ""
 	}}
 }
+
+// atOnce reports whether a person who has waited may make two requests, one after
+// the other: a nonce, and what it is for.
+func (l RateLimit) atOnce() bool { return l.MaxRequests+l.Burst >= 2 }
 
 // passwordGuesses is how many wrong passwords of strangers one account takes in a
 // day: as many as the limit of sign-ins lets pass, and as the lock between them does.
