@@ -70,12 +70,25 @@ func (s *Server) apiGetUser(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	return answerUser(c, u)
+}
+
+// answerUser shows a user with their entity tag.
+func answerUser(c echo.Context, u user.User) error {
+	if err := setETag(c, showUser(u)); err != nil {
+		return err
+	}
 	return c.JSON(http.StatusOK, showUser(u))
 }
 
 // apiPatchUser changes their role, lets them in or shuts them out:
-// PATCH /users/{id}.
+// PATCH /users/{id}. With If-Match it changes only the user whom the client has
+// seen.
 func (s *Server) apiPatchUser(c echo.Context) error {
+	condition, err := readIfMatch(c)
+	if err != nil {
+		return err
+	}
 	var body struct {
 		Role    given[string] `json:"role"`
 		Enabled given[bool]   `json:"enabled"`
@@ -83,11 +96,15 @@ func (s *Server) apiPatchUser(c echo.Context) error {
 	if err := decodeJSON(c, &body); err != nil {
 		return err
 	}
-	u, err := s.service.UpdateUser(c.Request().Context(), caller(c), nonceHeader(c), c.Param("id"), security.UserPatch{Role: body.Role.value, Enabled: body.Enabled.value})
+	u, err := s.service.UpdateUser(c.Request().Context(), caller(c), nonceHeader(c), c.Param("id"), security.UserPatch{Role: body.Role.value, Enabled: body.Enabled.value,
+		Expected: func(now user.User) bool {
+			tag, err := etagOf(showUser(now))
+			return err == nil && condition.met(tag)
+		}})
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, showUser(u))
+	return answerUser(c, u)
 }
 
 // apiDeleteUser deletes them: DELETE /users/{id}.

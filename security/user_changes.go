@@ -7,6 +7,7 @@ import (
 	"patronus.internal/dashboard/security/db"
 	"patronus.internal/dashboard/security/grant"
 	"patronus.internal/dashboard/security/rbac"
+	"patronus.internal/dashboard/security/secerr"
 	"patronus.internal/dashboard/security/secret"
 	"patronus.internal/dashboard/security/stepup"
 	"patronus.internal/dashboard/security/user"
@@ -16,6 +17,9 @@ import (
 type UserPatch struct {
 	Role    *string
 	Enabled *bool
+	// Expected says whether the user is as the caller has seen them; nil: whatever
+	// they are.
+	Expected func(user.User) bool
 }
 
 // UpdateUser changes the role of a user, or lets them in or shuts them out, and
@@ -23,7 +27,8 @@ type UserPatch struct {
 // session of theirs. A change of role needs its nonce. It returns
 // secerr.NotFound, secerr.ValidationFailed for a role that there is not,
 // secerr.NonceRequired or secerr.NonceInvalid, secerr.Forbidden for a role or a
-// user above the caller, and secerr.Conflict where no admin would be left.
+// user above the caller, secerr.PreconditionFailed for one who is not as expected,
+// and secerr.Conflict where no admin would be left.
 func (s *Service) UpdateUser(ctx context.Context, c Caller, nonce secret.Text, id string, p UserPatch) (user.User, error) {
 	var role rbac.Role
 	if p.Role != nil {
@@ -40,6 +45,9 @@ func (s *Service) UpdateUser(ctx context.Context, c Caller, nonce secret.Text, i
 		u, err := subject(tx, c, id)
 		if err != nil {
 			return err
+		}
+		if p.Expected != nil && !p.Expected(u) {
+			return secerr.New(secerr.PreconditionFailed, "The user has changed in the meantime. Read them again and repeat your change.")
 		}
 		changes, severity := audit.Details{}, audit.Info
 		if p.Role != nil && u.Role != string(role) {
