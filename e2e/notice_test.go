@@ -39,7 +39,7 @@ func TestNotice(t *testing.T) {
 		admin.sees("This is what people will read")
 		admin.inspect("notice-preview")
 		admin.follow(`button[name="again"]`, 200)
-		admin.writes(terms+"\n\nThank you.")
+		admin.writes(terms + "\n\nThank you.")
 		admin.submit("/notice/edit", 200)
 		admin.follow(`button[name="confirmed"]`, 200)
 		admin.at("/notice") // who set it is asked, too
@@ -68,7 +68,7 @@ func TestNotice(t *testing.T) {
 		user.sees("You agreed to it on ")
 		user.inspectOnce("notice-agreed")
 
-		admin.visit("/users?email="+user.email, 200)
+		admin.visit("/users?q="+user.email, 200)
 		admin.follow(`main tbody a[href^="/users/"]`, 200)
 		admin.inspect("user-data")
 		admin.takesDataAlong("#their-data", user.email)
