@@ -6,8 +6,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 taken=$(mktemp -d)
 trap 'rm -rf "$taken"' EXIT
-E2E_SCREENSHOTS=$taken go test -tags e2e -count=1 -run 'TestMainJob|TestAdminHelps/with_JavaScript' ./e2e/...
+E2E_SCREENSHOTS=$taken go test -tags e2e -count=1 -run 'TestMainJob|TestPolicies|TestAdminHelps/with_JavaScript' ./e2e/...
 mkdir -p docs/screenshots
-for name in overview-1280-light audit-1280-light api-keys-1280-dark mfa-enrol-360-light users-1280-light; do
+for name in overview-1280-light audit-1280-light api-keys-1280-dark mfa-enrol-360-light users-1280-light policy-confirm-1280-dark; do
   cp "$taken/$name.png" docs/screenshots/
 done
