@@ -40,6 +40,7 @@ var layers = map[string]layer{
 	"security/secret":       leaf,
 	"migrations":            leaf,
 	"static":                leaf,
+	"openapi":               leaf, // what the API is, for those who call it
 	"security/merkle":       leaf, // the arithmetic of the tree of the log
 	"security/db":           storage,
 	"security/audit":        auditLog,
