@@ -130,6 +130,11 @@ func evaluate(script string) chromedp.Action[chromedp.Void] {
 	}
 }
 
+// tallest is how high a page may be, in pixels, to be kept whole. Of a higher one
+// the picture is what the window shows: the whole would take a browser on a busy
+// machine longer than a step may.
+const tallest = 15_000
+
 // picture keeps what is seen in the folder that E2E_SCREENSHOTS names.
 func (v *visitor) picture(seen string) {
 	v.t.Helper()
@@ -137,7 +142,11 @@ func (v *visitor) picture(seen string) {
 	if folder == "" {
 		return
 	}
-	png := value(v, "take a picture", chromedp.FullScreenshot(100))
+	shot := chromedp.FullScreenshot(100)
+	if value(v, "measure the page", chromedp.Evaluate[int64]("document.documentElement.scrollHeight")) > tallest {
+		shot = chromedp.CaptureScreenshot()
+	}
+	png := value(v, "take a picture", shot)
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		v.t.Fatal(err)
 	}

@@ -51,6 +51,8 @@ func (p *person) createKey(s *server) string {
 		p.t.Errorf("the key was used before it was: %s", row)
 	}
 	p.inspect("api-keys")
+	p.follow(`main a[href="/api/v1/docs"]`, 200)
+	p.sees("Patronus Dashboard API")
 	return secret
 }
 

@@ -301,6 +301,9 @@ func answersJSON(r *http.Request) bool {
 
 // isMachinePath reports whether a path serves programs and never a page.
 func isMachinePath(path string) bool {
+	if path == docsPath { // for people
+		return false
+	}
 	if slices.Contains([]string{"/api", "/healthz", "/readyz", "/metrics", "/ws"}, path) {
 		return true
 	}

@@ -110,6 +110,9 @@ func (s *Server) api() []route {
 		{get, "/api/v1/policies", permitted, rbac.PoliciesRead, limitAuthenticated, false, s.apiGetPolicy},
 		{patch, "/api/v1/policies", permitted, rbac.PoliciesWrite, limitAuthenticated, false, s.apiPatchPolicy},
 		{get, "/api/v1/policies/history", permitted, rbac.PoliciesRead, limitAuthenticated, false, s.apiPolicyHistory},
+
+		{get, documentPath, public, "", limitUnauthenticated, true, s.apiDocument},
+		{get, docsPath, public, "", limitUnauthenticated, true, s.pageDocument},
 	}
 }
 

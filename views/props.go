@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"time"
 
+	"patronus.internal/dashboard/openapi"
 	"patronus.internal/dashboard/security/secret"
 )
 
@@ -368,4 +369,11 @@ type BackupCodesProps struct {
 type ErrorProps struct {
 	Page
 	Status int // 400–599
+}
+
+// APIDocumentProps is the page on the API.
+type APIDocumentProps struct {
+	Page
+	Reading     openapi.Reading
+	DocumentURL string // of the document for programs
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/a-h/templ"
 	"golang.org/x/net/html"
 
+	"patronus.internal/dashboard/openapi"
 	"patronus.internal/dashboard/security/secret"
 )
 
@@ -65,6 +66,7 @@ func pages() map[string]templ.Component {
 			Blocks: []BlockRow{{ID: "1", Network: "192.0.2.1", Reason: hostile, CreatedAt: now, ExpiresAt: later}, {ID: "2", Network: "2001:db8::/64", Automatic: true}},
 			Explanation: &Explanation{IP: "192.0.2.1", Trusted: true, Block: &BlockRow{ID: "1", Reason: hostile}, Login: LimitRow{Limit: 5, ResetAfter: time.Minute}, Events: events,
 				Callers: []LimitRow{{Name: hostile}}, Refusals: []RefusalRow{{RequestID: "r", Email: hostile, Code: "rate_limited", IP: "192.0.2.1", Peer: "127.0.0.1:1", Forwarded: []string{hostile}}, {IP: "::1", Peer: "[::1]:1", Forwarded: []string{"x"}}, {Peer: "x"}}}}),
+		"api document":        APIDocument(APIDocumentProps{Page: out, Reading: openapi.Read(), DocumentURL: "/api/v1/openapi.yaml"}),
 		"forgot":              Forgot(ForgotProps{Page: out, SendsMail: true}),
 		"forgot without mail": Forgot(ForgotProps{Page: out}),
 		"forgot refused":      Forgot(ForgotProps{Page: refused(out, "email"), Email: hostile}),
