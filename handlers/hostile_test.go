@@ -15,6 +15,7 @@ import (
 	"testing"
 	"unicode"
 
+	"patronus.internal/dashboard/handlers"
 	"patronus.internal/dashboard/security"
 	"patronus.internal/dashboard/security/audit"
 	"patronus.internal/dashboard/security/secerr"
@@ -110,7 +111,7 @@ func (l *live) call(t *testing.T, method, path string, body io.Reader, header ht
 		t.Fatal(err)
 	}
 	request.Header = header
-	response, err := http.DefaultClient.Do(request)
+	response, err := (&http.Client{Transport: handlers.Described{T: t}}).Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -275,7 +275,7 @@ func (s *stage) send(r route, c call) answered {
 	request, err := http.NewRequest(r.method, s.url+path, body)
 	s.check(err)
 	request.Host, request.Header = stagePublic.Host, header
-	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	client := &http.Client{Transport: Described{s.t}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	response, err := client.Do(request)
 	s.check(err)
 	a := answered{status: response.StatusCode, header: response.Header}

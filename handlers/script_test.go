@@ -165,7 +165,7 @@ func cmdServer(ts *testscript.TestScript, _ bool, args []string) {
 	default:
 		ts.Check(securitytest.Unlimited(filepath.Join(w.dir, "data")))
 	}
-	w.client = &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	w.client = &http.Client{Transport: handlers.Described{T: w.t}, Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	ts.Setenv("URL", public.String())
 	ts.Defer(func() {
 		listener.Close()
