@@ -58,7 +58,11 @@ func lineOf(text string) Line {
 			line = append(line, Span{Text: text[at:match[0]]})
 		}
 		found := text[match[0]:match[1]]
-		line = append(line, Span{Text: strings.Trim(found, "`*"), Code: found[0] == '`', Strong: found[0] == '*'})
+		if found[0] == '`' {
+			line = append(line, Span{Text: strings.Trim(found, "`"), Code: true})
+		} else {
+			line = append(line, Span{Text: strings.Trim(found, "*"), Strong: true})
+		}
 		at = match[1]
 	}
 	if at < len(text) {

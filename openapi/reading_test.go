@@ -88,10 +88,10 @@ func TestOperationIsRead(t *testing.T) {
 }
 
 func TestMarkdown(t *testing.T) {
-	got := blocksOf("One `a|b`\nand **two**.\n- a\n  b\n- `c`\n\n## Head\n\n| x | y |\n| --- | --- |\n| 1 | `2` |\n\n```sh\ncurl \\\n\n  x\n```\nEnd")
+	got := blocksOf("One `a|b`\nand **two**.\n- a\n  b\n- `*:*`\n\n## Head\n\n| x | y |\n| --- | --- |\n| 1 | `2` |\n\n```sh\ncurl \\\n\n  x\n```\nEnd")
 	want := []Block{
 		{Kind: Paragraph, Text: Line{{Text: "One "}, {Text: "a|b", Code: true}, {Text: " and "}, {Text: "two", Strong: true}, {Text: "."}}},
-		{Kind: List, Rows: [][]Line{{{{Text: "a b"}}}, {{{Text: "c", Code: true}}}}},
+		{Kind: List, Rows: [][]Line{{{{Text: "a b"}}}, {{{Text: "*:*", Code: true}}}}},
 		{Kind: Heading, Text: Line{{Text: "Head"}}},
 		{Kind: Table, Rows: [][]Line{{{{Text: "x"}}, {{Text: "y"}}}, {{{Text: "1"}}, {{Text: "2", Code: true}}}}},
 		{Kind: Command, Code: "curl \\\n\n  x"},

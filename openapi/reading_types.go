@@ -84,8 +84,10 @@ func (r *reader) properties(schema *yaml.Node) []Property {
 	var properties []Property
 	for name, of := range members(member(schema, "properties")) {
 		about := trimmed(of)
-		if about == "" && !r.isNamed(of) {
-			about = trimmed(resolve(r.root, of))
+		if whole := resolve(r.root, of); about == "" && !r.isNamed(of) {
+			if about = trimmed(whole); about == "" {
+				about = trimmed(resolve(r.root, member(whole, "items")))
+			}
 		}
 		if standard := value(of, "default"); standard != "" {
 			about = strings.TrimSpace(about + " `" + standard + "` where it is left out.")
