@@ -85,7 +85,7 @@ func (s *Server) apiListKeys(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	keys, next, err := s.service.Keys(c.Request().Context(), caller(c), values.Get("user_id"), before, limit)
+	keys, next, err := s.service.ListUserKeys(c.Request().Context(), caller(c), values.Get("user_id"), before, limit)
 	if err != nil {
 		return err
 	}
@@ -101,7 +101,8 @@ func (s *Server) apiGetKey(c echo.Context) error {
 	return c.JSON(http.StatusOK, showKey(s.now())(key))
 }
 
-// apiRevokeKey ends a key: DELETE /api-keys/{id}.
+// apiRevokeKey ends a key, and with ?purge=true removes it:
+// DELETE /api-keys/{id}.
 func (s *Server) apiRevokeKey(c echo.Context) error {
 	if err := decodeNoBody(c); err != nil {
 		return err
@@ -114,7 +115,11 @@ func (s *Server) apiRevokeKey(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.service.RevokeKey(c.Request().Context(), caller(c), c.Param("id"), purge); err != nil {
+	end := s.service.RevokeKey
+	if purge {
+		end = s.service.DeleteKey
+	}
+	if err := end(c.Request().Context(), caller(c), c.Param("id")); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)

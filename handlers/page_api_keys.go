@@ -39,7 +39,7 @@ func (s *Server) renderKeys(c echo.Context, status int, props views.APIKeysProps
 		return err
 	}
 	who := caller(c)
-	keys, next, err := s.service.Keys(c.Request().Context(), who, "", before, keysPerPage)
+	keys, next, err := s.service.ListUserKeys(c.Request().Context(), who, "", before, keysPerPage)
 	if err != nil {
 		return err
 	}
@@ -130,7 +130,7 @@ func parseDays(raw string) (*int64, error) {
 
 // submitRevokeKey ends a key.
 func (s *Server) submitRevokeKey(c echo.Context) error {
-	if err := s.service.RevokeKey(c.Request().Context(), caller(c), c.Param("id"), false); err != nil {
+	if err := s.service.RevokeKey(c.Request().Context(), caller(c), c.Param("id")); err != nil {
 		return err
 	}
 	return c.Redirect(http.StatusSeeOther, "/api-keys?done=revoked")

@@ -50,11 +50,11 @@ func (s *Service) IdentifyCookie(ctx context.Context, req Request, cookie secret
 // secerr.TokenExpired, secerr.TokenRevoked, or secerr.Forbidden for a key that
 // is used from outside of its networks.
 func (s *Service) IdentifyBearer(ctx context.Context, req Request, bearer secret.Text) (Caller, error) {
+	if apikey.Looks(bearer.Reveal()) {
+		return s.VerifyKey(ctx, req, bearer)
+	}
 	if err := s.fresh(ctx); err != nil {
 		return Caller{}, err
-	}
-	if apikey.Looks(bearer.Reveal()) {
-		return s.identifyKey(ctx, req, bearer)
 	}
 	claims, err := s.tokens.Verify(bearer)
 	if err != nil {
@@ -114,8 +114,19 @@ func (s *Service) touch(ctx context.Context, found session.Session) bool {
 // seenNow notes in memory what touch has written.
 func (s *Service) seenNow(kept *session.Session) { kept.LastSeenAt = s.now() }
 
-func (s *Service) identifyKey(ctx context.Context, req Request, bearer secret.Text) (Caller, error) {
+// VerifyKey returns whom an API key stands for: its owner, with no more than its
+// scopes and the owner's permissions of now have in common. It returns
+// secerr.Unauthenticated for a key that is not there or does not work, one of
+// somebody who is disabled too, and secerr.Forbidden for one that is used from
+// outside of its networks. The use is noted.
+func (s *Service) VerifyKey(ctx context.Context, req Request, bearer secret.Text) (Caller, error) {
+	if err := s.fresh(ctx); err != nil {
+		return Caller{}, err
+	}
 	refusal := secerr.New(secerr.Unauthenticated, "This API key is not valid: it was mistyped, revoked or has expired.")
+	if !apikey.Looks(bearer.Reveal()) {
+		return Caller{}, refusal
+	}
 	hash := sha256.Sum256([]byte(bearer.Reveal()))
 	key, err := s.memory.keys.get(hash, s.now(), func() (apikey.Key, error) { return apikey.BySecret(s.db.Read(ctx), bearer) })
 	if err != nil {

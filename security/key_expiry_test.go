@@ -53,7 +53,7 @@ func TestAnExpiryIsToldOnce(t *testing.T) {
 	keyFor(t, s, c, "nightly http://evil.example", 30)
 	keyFor(t, s, c, "short", 7)
 	revoked := keyFor(t, s, c, "revoked", 30)
-	if err := s.RevokeKey(ctx, c, revoked, false); err != nil {
+	if err := s.RevokeKey(ctx, c, revoked); err != nil {
 		t.Fatal(err)
 	}
 	clock.Advance(23*day - time.Microsecond)
@@ -94,7 +94,7 @@ func TestAnExpiryIsNotToldInVain(t *testing.T) {
 	if err := s.WarnOfExpiry(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.RevokeKey(ctx, identify(t, s, login(t, s)), id, false); err != nil {
+	if err := s.RevokeKey(ctx, identify(t, s, login(t, s)), id); err != nil {
 		t.Fatal(err)
 	}
 	for _, mail := range warned(t, s, p) {

@@ -113,8 +113,8 @@ func TestOldSecretsEndWithTheirKey(t *testing.T) {
 		do   func(e *enrolled, id string) error
 		left int
 	}{
-		"revoked": {func(e *enrolled, id string) error { return e.service.RevokeKey(ctx, e.caller, id, false) }, 0},
-		"deleted": {func(e *enrolled, id string) error { return e.service.RevokeKey(ctx, e.caller, id, true) }, 0},
+		"revoked": {func(e *enrolled, id string) error { return e.service.RevokeKey(ctx, e.caller, id) }, 0},
+		"deleted": {func(e *enrolled, id string) error { return e.service.DeleteKey(ctx, e.caller, id) }, 0},
 		"expired": {func(e *enrolled, _ string) error { e.clock.Advance(24 * time.Hour); return nil }, 1},
 		"over": {func(e *enrolled, id string) error {
 			e.clock.Advance(7 * 24 * time.Hour)

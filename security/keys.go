@@ -139,10 +139,10 @@ func (s *Service) parseKey(c Caller, r KeyRequest) (apikey.New, error) {
 	return wanted, nil
 }
 
-// Keys lists the keys of a user, newest first: the caller's own when userID is
+// ListUserKeys lists the keys of a user, newest first: the caller's own when userID is
 // empty. Those of others need api_keys:read, and where it was granted for single
 // keys, only these are listed.
-func (s *Service) Keys(ctx context.Context, c Caller, userID, before string, limit int) ([]apikey.Key, string, error) {
+func (s *Service) ListUserKeys(ctx context.Context, c Caller, userID, before string, limit int) ([]apikey.Key, string, error) {
 	if userID == "" {
 		userID = c.User.ID
 	}
@@ -186,10 +186,20 @@ func (s *Service) reachableKey(ctx context.Context, c Caller, id string, p rbac.
 	return key, nil
 }
 
-// RevokeKey ends a key at once; it stays in the list unless purge removes it.
-// To revoke a revoked key changes nothing and is no error. Another's key needs
-// api_keys:write, or is secerr.NotFound.
-func (s *Service) RevokeKey(ctx context.Context, c Caller, id string, purge bool) error {
+// RevokeKey ends a key at once; it stays in the list. To revoke a revoked key
+// changes nothing and is no error. Another's key needs api_keys:write, or is
+// secerr.NotFound; that of somebody above the caller is secerr.Forbidden.
+func (s *Service) RevokeKey(ctx context.Context, c Caller, id string) error {
+	return s.endKey(ctx, c, id, false)
+}
+
+// DeleteKey ends a key at once and removes it from the list. It returns what
+// RevokeKey does.
+func (s *Service) DeleteKey(ctx context.Context, c Caller, id string) error {
+	return s.endKey(ctx, c, id, true)
+}
+
+func (s *Service) endKey(ctx context.Context, c Caller, id string, purge bool) error {
 	key, err := s.reachableKey(ctx, c, id, rbac.APIKeysWrite)
 	if err != nil {
 		return err
@@ -198,15 +208,12 @@ func (s *Service) RevokeKey(ctx context.Context, c Caller, id string, purge bool
 		if _, err := subject(tx, c, key.UserID); err != nil {
 			return err
 		}
-		change := apikey.Revoke
+		end := apikey.Revoke
 		if purge {
-			change = apikey.Delete
-			if err := grant.Forget(tx, id); err != nil {
-				return err
-			}
+			end = forgetKey
 		}
-		changed, err := change(tx, id)
-		if err != nil || !changed {
+		ended, err := end(tx, id)
+		if err != nil || !ended {
 			return err
 		}
 		if _, err := revocation.Advance(tx); err != nil {
@@ -216,6 +223,15 @@ func (s *Service) RevokeKey(ctx context.Context, c Caller, id string, purge bool
 		details["purged"] = purge
 		return record(tx, c, audit.APIKeyRevoke, details)
 	})
+}
+
+// forgetKey removes a key and what was granted for it, and reports whether it was
+// there.
+func forgetKey(tx *db.Tx, id string) (bool, error) {
+	if err := grant.Forget(tx, id); err != nil {
+		return false, err
+	}
+	return apikey.Delete(tx, id)
 }
 
 // cleanName trims a name that a person gave to something and refuses one that

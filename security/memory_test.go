@@ -55,11 +55,11 @@ func TestOneServiceKnowsWhatAnotherChanged(t *testing.T) {
 	if err := there(tokens.Access); !secerr.Is(err, secerr.TokenRevoked) {
 		t.Errorf("a token of an ended session: %v", err)
 	}
-	keys, _, err := other.Keys(ctx, e.caller, "", "", 10)
+	keys, _, err := other.ListUserKeys(ctx, e.caller, "", "", 10)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := other.RevokeKey(ctx, e.caller, keys[0].ID, false); err != nil {
+	if err := other.RevokeKey(ctx, e.caller, keys[0].ID); err != nil {
 		t.Fatal(err)
 	}
 	if err := there(key); !secerr.Is(err, secerr.Unauthenticated) {

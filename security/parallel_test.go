@@ -369,7 +369,7 @@ func TestOneRevocationEvent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, err := range together(func(int) error { return e.service.RevokeKey(context.Background(), e.caller, key.ID, false) }) {
+	for _, err := range together(func(int) error { return e.service.RevokeKey(context.Background(), e.caller, key.ID) }) {
 		if err != nil {
 			t.Error(err)
 		}

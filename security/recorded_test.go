@@ -161,8 +161,8 @@ func TestWhatCannotBeRecordedDoesNotHappen(t *testing.T) {
 			_, _, err := e.service.RotateKey(ctx, e.caller, security.Rotation{KeyID: key.ID, OverlapSecs: 60})
 			return err
 		},
-		"revoke a key": func() error { return e.service.RevokeKey(ctx, e.caller, key.ID, false) },
-		"delete a key": func() error { return e.service.RevokeKey(ctx, e.caller, key.ID, true) },
+		"revoke a key": func() error { return e.service.RevokeKey(ctx, e.caller, key.ID) },
+		"delete a key": func() error { return e.service.DeleteKey(ctx, e.caller, key.ID) },
 		"change the policy": func() error {
 			_, err := e.service.ChangePolicy(ctx, e.caller, nonce, security.PolicyPatch{Patch: []byte(`{"audit":{"retention_days":30}}`)})
 			return err
