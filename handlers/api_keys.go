@@ -12,26 +12,28 @@ import (
 	"patronus.internal/dashboard/security/secret"
 )
 
-// keyJSON is the contract's *key*, and the networks it is bound to. Enabled is
-// false once the key is revoked or has expired.
+// keyJSON is the contract's *key*, with what it is bound to and where it was used
+// from. Enabled is false once the key is revoked or has expired.
 type keyJSON struct {
-	ID         string         `json:"id"`
-	Name       string         `json:"name"`
-	KeyPrefix  string         `json:"key_prefix"`
-	Scopes     []string       `json:"scopes"`
-	Networks   []netip.Prefix `json:"networks"`
-	CreatedAt  timestamp      `json:"created_at"`
-	ExpiresAt  *timestamp     `json:"expires_at"`
-	LastUsedAt *timestamp     `json:"last_used_at"`
-	Enabled    bool           `json:"enabled"`
-	UserID     string         `json:"user_id"`
+	ID         string            `json:"id"`
+	Name       string            `json:"name"`
+	KeyPrefix  string            `json:"key_prefix"`
+	Scopes     []string          `json:"scopes"`
+	Networks   []netip.Prefix    `json:"networks"`
+	RateLimit  *apikey.RateLimit `json:"rate_limit"`
+	CreatedAt  timestamp         `json:"created_at"`
+	ExpiresAt  *timestamp        `json:"expires_at"`
+	LastUsedAt *timestamp        `json:"last_used_at"`
+	LastUsedIP *string           `json:"last_used_ip"`
+	Enabled    bool              `json:"enabled"`
+	UserID     string            `json:"user_id"`
 }
 
 func showKey(now time.Time) func(apikey.Key) keyJSON {
 	return func(k apikey.Key) keyJSON {
 		return keyJSON{ID: k.ID, Name: k.Name, KeyPrefix: k.KeyPrefix, Scopes: k.Scopes,
-			Networks: append([]netip.Prefix{}, k.Networks...), CreatedAt: timestamp(k.CreatedAt),
-			ExpiresAt: timestampOrNull(k.ExpiresAt), LastUsedAt: timestampOrNull(k.LastUsedAt),
+			Networks: append([]netip.Prefix{}, k.Networks...), RateLimit: k.RateLimit, CreatedAt: timestamp(k.CreatedAt),
+			ExpiresAt: timestampOrNull(k.ExpiresAt), LastUsedAt: timestampOrNull(k.LastUsedAt), LastUsedIP: stringOrNull(k.LastUsedIP),
 			Enabled: k.Usable(now), UserID: k.UserID}
 	}
 }
@@ -39,16 +41,17 @@ func showKey(now time.Time) func(apikey.Key) keyJSON {
 // apiCreateKey makes a key: POST /api-keys.
 func (s *Server) apiCreateKey(c echo.Context) error {
 	var body struct {
-		Name          string   `json:"name"`
-		Scopes        []string `json:"scopes"`
-		ExpiresInDays *int64   `json:"expires_in_days"`
-		Networks      []string `json:"networks"`
+		Name          string            `json:"name"`
+		Scopes        []string          `json:"scopes"`
+		ExpiresInDays *int64            `json:"expires_in_days"`
+		Networks      []string          `json:"networks"`
+		RateLimit     *apikey.RateLimit `json:"rate_limit"`
 	}
 	if err := decodeJSON(c, &body); err != nil {
 		return err
 	}
 	key, token, err := s.service.CreateKey(c.Request().Context(), caller(c), security.KeyRequest{
-		Name: body.Name, Scopes: body.Scopes, ExpiresInDays: body.ExpiresInDays, Networks: body.Networks, Nonce: nonceHeader(c)})
+		Name: body.Name, Scopes: body.Scopes, ExpiresInDays: body.ExpiresInDays, Networks: body.Networks, RateLimit: body.RateLimit, Nonce: nonceHeader(c)})
 	if err != nil {
 		return err
 	}
@@ -92,13 +95,61 @@ func (s *Server) apiListKeys(c echo.Context) error {
 	return answerList(c, keys, encodeIDCursor(next), showKey(s.now()))
 }
 
-// apiGetKey shows one key: GET /api-keys/{id}.
+// scopeUseJSON is a permission that let a key in, and the day of the last time.
+type scopeUseJSON struct {
+	Permission string `json:"permission"`
+	LastUsedOn string `json:"last_used_on"` // YYYY-MM-DD, UTC
+}
+
+// apiGetKey shows one key, with what it used of its scopes: GET /api-keys/{id}.
 func (s *Server) apiGetKey(c echo.Context) error {
-	key, err := s.service.Key(c.Request().Context(), caller(c), c.Param("id"))
+	found, err := s.service.InspectKey(c.Request().Context(), caller(c), c.Param("id"))
+	if err != nil {
+		return err
+	}
+	uses := make([]scopeUseJSON, 0, len(found.Uses))
+	for _, u := range found.Uses {
+		uses = append(uses, scopeUseJSON{u.Permission, u.Last.Time().Format(time.DateOnly)})
+	}
+	return c.JSON(http.StatusOK, struct {
+		keyJSON
+		ScopesUsed []scopeUseJSON `json:"scopes_used"`
+	}{showKey(s.now())(found.Key), uses})
+}
+
+// apiPatchKey changes a key, by RFC 7396: PATCH /api-keys/{id}.
+func (s *Server) apiPatchKey(c echo.Context) error {
+	var body struct {
+		Name      given[string]        `json:"name"`
+		Scopes    given[[]string]      `json:"scopes"`
+		Networks  removable[[]string]  `json:"networks"`
+		RateLimit removable[limitJSON] `json:"rate_limit"`
+	}
+	if err := decodeJSON(c, &body); err != nil {
+		return err
+	}
+	patch := security.KeyPatch{Name: body.Name.value, Scopes: body.Scopes.value, Networks: body.Networks.value, Nonce: nonceHeader(c)}
+	if body.Networks.null {
+		patch.Networks = new([]string)
+	}
+	if limit := body.RateLimit.value; limit != nil {
+		patch.RateLimit = &security.LimitPatch{MaxRequests: limit.MaxRequests.or(0), WindowSecs: limit.WindowSecs.or(0), Burst: limit.Burst.or(0)}
+	} else if body.RateLimit.null {
+		patch.RateLimit = &security.LimitPatch{None: true}
+	}
+	key, err := s.service.UpdateKey(c.Request().Context(), caller(c), c.Param("id"), patch)
 	if err != nil {
 		return err
 	}
 	return c.JSON(http.StatusOK, showKey(s.now())(key))
+}
+
+// limitJSON is a patch of a limit. What is removed from it is 0, which only a
+// burst may be.
+type limitJSON struct {
+	MaxRequests removable[int64] `json:"max_requests"`
+	WindowSecs  removable[int64] `json:"window_secs"`
+	Burst       removable[int64] `json:"burst"`
 }
 
 // apiRevokeKey ends a key, and with ?purge=true removes it:

@@ -165,7 +165,7 @@ func checkTokens(body []byte) error {
 func refuseNull(d *jsontext.Decoder, dst any) error {
 	if d.PeekKind() == 'n' {
 		switch dst.(type) {
-		case *jsontext.Value, *any:
+		case *jsontext.Value, *any, interface{ takesNull() }:
 			return errors.ErrUnsupported
 		}
 		if t := reflect.TypeOf(dst).Elem(); t.Kind() != reflect.Pointer {
@@ -260,4 +260,33 @@ func (given[T]) takes() reflect.Type { return reflect.TypeFor[T]() }
 func (g *given[T]) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
 	g.value = new(T)
 	return json.UnmarshalDecode(decoder, g.value)
+}
+
+// removable is a member that may be left out, and that null removes (RFC 7396 §2).
+type removable[T any] struct {
+	value *T
+	null  bool
+}
+
+func (removable[T]) takes() reflect.Type { return reflect.TypeFor[T]() }
+
+func (*removable[T]) takesNull() {}
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom.
+func (r *removable[T]) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
+	if decoder.PeekKind() == 'n' {
+		r.null = true
+		return decoder.SkipValue()
+	}
+	r.value = new(T)
+	return json.UnmarshalDecode(decoder, r.value)
+}
+
+// or is the value, and what stands for it where it is removed; nil where it was
+// left out.
+func (r removable[T]) or(removed T) *T {
+	if r.null {
+		return &removed
+	}
+	return r.value
 }

@@ -26,7 +26,7 @@ type example struct {
 
 // bookkeeping is what a request may note about itself without an event: when a
 // session or key was used last and from where, and that a notice was shown.
-var bookkeeping = []string{"sessions.last_seen_at_us", "sessions.new_device", "api_keys.last_used_at_us", "api_keys.last_used_ip", "api_key_networks"}
+var bookkeeping = []string{"sessions.last_seen_at_us", "sessions.new_device", "api_keys.last_used_at_us", "api_keys.last_used_ip", "api_key_networks", "api_key_uses"}
 
 type fields = map[string]string
 
@@ -203,6 +203,9 @@ var examples = map[string]example{
 	"POST /api/v1/api-keys": {status: 201, events: []audit.Type{audit.APIKeyCreate},
 		call: ask(call{json: map[string]any{"name": "x", "scopes": []string{"audit:read"}}})},
 	"GET /api/v1/api-keys/:id": {call: func(s *stage) call { return call{id: umaKey(s)} }},
+	"PATCH /api/v1/api-keys/:id": {events: []audit.Type{audit.APIKeyUpdate}, call: func(s *stage) call {
+		return call{id: umaKey(s), as: &s.uma, json: map[string]any{"name": "y", "rate_limit": map[string]any{"max_requests": 5, "window_secs": 60}}}
+	}},
 	"POST /api/v1/api-keys/:id/rotate": {status: 201, events: []audit.Type{audit.KeyRotate}, call: func(s *stage) call {
 		return call{id: umaKey(s), as: &s.uma, json: map[string]any{"overlap_secs": 60}}
 	}},

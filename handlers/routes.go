@@ -80,6 +80,7 @@ func (s *Server) api() []route {
 		{post, "/api/v1/api-keys", person, "", limitAuthenticated, false, s.apiCreateKey},
 		{get, "/api/v1/api-keys", ownOr, rbac.APIKeysRead, limitAuthenticated, false, s.apiListKeys},
 		{get, "/api/v1/api-keys/:id", ownOr, rbac.APIKeysRead, limitAuthenticated, false, s.apiGetKey},
+		{patch, "/api/v1/api-keys/:id", person, "", limitAuthenticated, false, s.apiPatchKey},
 		{post, "/api/v1/api-keys/:id/rotate", person, "", limitAuthenticated, false, s.apiRotateKey},
 		{del, "/api/v1/api-keys/:id", ownOr, rbac.APIKeysWrite, limitAuthenticated, false, s.apiRevokeKey},
 

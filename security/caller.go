@@ -155,6 +155,7 @@ func (s *Service) Supersede(ctx context.Context, req Request, cookie secret.Text
 // key secerr.InsufficientScope, and the log an event.
 func (s *Service) Authorize(ctx context.Context, c Caller, p rbac.Permission) error {
 	if reach := c.Reach(p); reach == rbac.All || reach == rbac.Own {
+		s.noteScope(ctx, c, p)
 		return nil
 	}
 	return s.lacks(ctx, c, p)
@@ -164,6 +165,7 @@ func (s *Service) Authorize(ctx context.Context, c Caller, p rbac.Permission) er
 // that were granted.
 func (s *Service) AuthorizeSome(ctx context.Context, c Caller, p rbac.Permission) error {
 	if c.Reach(p) != rbac.None {
+		s.noteScope(ctx, c, p)
 		return nil
 	}
 	return s.lacks(ctx, c, p)

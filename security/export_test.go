@@ -14,6 +14,22 @@ func (s *Service) PasswordHashes() int64 { return s.hasher.Hashes() }
 // Sweep removes what has expired.
 func (s *Service) Sweep(ctx context.Context) error { return s.sweep(ctx) }
 
+// SweepKeys removes keys that are long over.
+func (s *Service) SweepKeys(ctx context.Context) error { return s.sweepKeys(ctx) }
+
+// MaxUses bounds what is remembered of the uses of keys.
+const MaxUses = maxUses
+
+// WriteUses writes the uses of keys that wait.
+func (s *Service) WriteUses(ctx context.Context) error { return s.writeUses(ctx) }
+
+// UsesKept is how many uses of keys are remembered.
+func (s *Service) UsesKept() int {
+	s.uses.mu.Lock()
+	defer s.uses.mu.Unlock()
+	return len(s.uses.days)
+}
+
 // WarnOfExpiry tells owners of keys that expire soon.
 func (s *Service) WarnOfExpiry(ctx context.Context) error { return s.warnOfExpiry(ctx) }
 

@@ -66,6 +66,7 @@ func (s *Service) Grant(ctx context.Context, c Caller, userID, permission, resou
 	if !held.MayGrant(rule) {
 		return grant.Grant{}, s.deny(ctx, c, secerr.New(secerr.Forbidden, "You cannot grant what your role does not allow you yourself."), details)
 	}
+	s.noteScope(ctx, c, rule.Permission.Permissions()...)
 	var added grant.Grant
 	err = s.change(ctx, c, func(tx *db.Tx) error {
 		u, err := subject(tx, c, userID)

@@ -28,12 +28,18 @@ func (s *Service) Maintain(ctx context.Context) {
 			if err := s.writeTally(ctx, s.now().Add(-seenInterval)); err != nil && ctx.Err() == nil {
 				s.log.ErrorContext(ctx, "the use of API keys could not be recorded", "error", err)
 			}
+			if err := s.writeUses(ctx); err != nil && ctx.Err() == nil {
+				s.log.ErrorContext(ctx, "what API keys used could not be kept", "error", err)
+			}
 			s.memory.revoked.Prune(s.now())
 			s.limits.sweep()
 			s.reloadKeys(ctx)
 			s.maintainLog(ctx)
 			if err := s.warnOfExpiry(ctx); err != nil && ctx.Err() == nil {
 				s.log.ErrorContext(ctx, "mails about keys that expire could not be put in the outbox", "error", err)
+			}
+			if err := s.sweepKeys(ctx); err != nil && ctx.Err() == nil {
+				s.log.ErrorContext(ctx, "API keys that are over could not be removed", "error", err)
 			}
 			if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
 				s.log.ErrorContext(ctx, "expired rows could not be removed", "error", err)
@@ -58,7 +64,7 @@ func (s *Service) maintainLog(ctx context.Context) {
 	}
 }
 
-// keptAfterEnd is how long the row of a session or link is kept after it has
+// keptAfterEnd is how long the row of a session, link or key is kept after it has
 // run out, for those who look back.
 const keptAfterEnd = 30 * 24 * time.Hour
 

@@ -35,18 +35,17 @@ func (s *Service) RotateKey(ctx context.Context, c Caller, r Rotation) (apikey.K
 	if r.OverlapSecs < 0 || r.OverlapSecs > MaxOverlapSecs {
 		return apikey.Key{}, secret.Text{}, secerr.Invalid("overlap_secs", "Use a whole number of seconds from 0 to 604800, which is 7 days.")
 	}
-	before, err := apikey.ByID(s.db.Read(ctx), r.KeyID)
-	if err != nil {
+	if err := s.checkOwn(ctx, c, r.KeyID); err != nil {
 		return apikey.Key{}, secret.Text{}, err
-	}
-	if before.UserID != c.User.ID {
-		return apikey.Key{}, secret.Text{}, s.deny(ctx, c, secerr.New(secerr.NotFound, "There is no such API key."),
-			audit.Details{"target_api_key_id": r.KeyID})
 	}
 	var key apikey.Key
 	var token secret.Text
-	err = s.change(ctx, c, func(tx *db.Tx) error {
-		if coverEverything(before.Scopes) { // scopes never change
+	err := s.change(ctx, c, func(tx *db.Tx) error {
+		before, err := apikey.ByID(tx, r.KeyID)
+		if err != nil {
+			return err
+		}
+		if coverEverything(before.Scopes) {
 			if err := stepup.Spend(tx, c.holder(), stepup.AllScopesKey, r.Nonce); err != nil {
 				return err
 			}
@@ -65,4 +64,14 @@ func (s *Service) RotateKey(ctx context.Context, c Caller, r Rotation) (apikey.K
 		return apikey.Key{}, secret.Text{}, err
 	}
 	return key, token, nil
+}
+
+// checkOwn returns secerr.NotFound for a key that is not there or is another's:
+// what it can do is for its owner to change, whatever else somebody may do.
+func (s *Service) checkOwn(ctx context.Context, c Caller, id string) error {
+	key, err := apikey.ByID(s.db.Read(ctx), id)
+	if err != nil || key.UserID == c.User.ID {
+		return err
+	}
+	return s.deny(ctx, c, secerr.New(secerr.NotFound, "There is no such API key."), audit.Details{"target_api_key_id": id})
 }

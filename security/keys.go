@@ -2,13 +2,7 @@ package security
 
 import (
 	"context"
-	"fmt"
-	"net/netip"
-	"slices"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"patronus.internal/dashboard/security/apikey"
 	"patronus.internal/dashboard/security/audit"
@@ -21,22 +15,6 @@ import (
 	"patronus.internal/dashboard/security/stepup"
 	"patronus.internal/dashboard/security/user"
 )
-
-// Bounds of what a key may be made with.
-const (
-	maxName       = 100  // characters: a line in a list
-	maxExpiryDays = 3650 // ten years; who wants longer says "never"
-	maxNetworks   = 50
-)
-
-// KeyRequest is what a person asks a key to be.
-type KeyRequest struct {
-	Name          string
-	Scopes        []string
-	ExpiresInDays *int64 // nil: never
-	Networks      []string
-	Nonce         secret.Text // only for the scope *:*
-}
 
 // CreateKey makes an API key for the caller and returns its secret: the only
 // time that it is known. It returns secerr.ValidationFailed for what a key
@@ -78,65 +56,13 @@ func keyDetails(k apikey.Key) audit.Details {
 	if k.ExpiresAt != nil {
 		d["expires_at"] = k.ExpiresAt.Format(time.RFC3339)
 	}
+	if len(k.Networks) > 0 {
+		d["networks"] = k.Networks
+	}
+	if k.RateLimit != nil {
+		d["rate_limit"] = *k.RateLimit
+	}
 	return d
-}
-
-// parseKey turns what was asked into what is stored, or names every field that
-// is refused.
-func (s *Service) parseKey(c Caller, r KeyRequest) (apikey.New, error) {
-	wanted := apikey.New{UserID: c.User.ID}
-	var fields []secerr.Field
-	refuse := func(field, detail string) { fields = append(fields, secerr.Field{Field: field, Detail: detail}) }
-
-	name, err := cleanName("name", r.Name)
-	if err != nil {
-		fields = append(fields, secerr.FieldsOf(err)...)
-	}
-	wanted.Name = name
-	if len(r.Scopes) == 0 {
-		refuse("scopes", "Choose at least one thing that the key may do.")
-	}
-	for _, raw := range r.Scopes {
-		scope, err := rbac.ParseScope(raw)
-		if err != nil {
-			fields = append(fields, secerr.FieldsOf(err)...)
-			break
-		}
-		if !slices.Contains(wanted.Scopes, string(scope)) {
-			wanted.Scopes = append(wanted.Scopes, string(scope))
-		}
-	}
-	switch days := r.ExpiresInDays; {
-	case days == nil:
-	case *days < 1 || *days > maxExpiryDays:
-		refuse("expires_in_days", fmt.Sprintf("Use a whole number of days from 1 to %d, or leave it out for a key that does not expire.", maxExpiryDays))
-	default:
-		at := s.now().Add(time.Duration(*days) * 24 * time.Hour)
-		wanted.ExpiresAt = &at
-	}
-	if len(r.Networks) > maxNetworks {
-		refuse("networks", fmt.Sprintf("Name %d networks at most.", maxNetworks))
-	}
-	for _, raw := range r.Networks[:min(len(r.Networks), maxNetworks)] {
-		network, err := netip.ParsePrefix(raw)
-		if err != nil || network.Addr().Is4In6() || network.Bits() == 0 {
-			refuse("networks", "Write each network as an address and a length, for example 192.0.2.0/24 or 2001:db8::/32; a length of 0 would be no bound.")
-			break
-		}
-		wanted.Networks = append(wanted.Networks, network.Masked())
-	}
-	if coverEverything(wanted.Scopes) {
-		if wanted.ExpiresAt == nil && r.ExpiresInDays == nil {
-			refuse("expires_in_days", "A key for everything must expire.")
-		}
-		if len(r.Networks) == 0 {
-			refuse("networks", "A key for everything must name the networks that it is used from.")
-		}
-	}
-	if fields != nil {
-		return apikey.New{}, secerr.InvalidFields(fields...)
-	}
-	return wanted, nil
 }
 
 // ListUserKeys lists the keys of a user, newest first: the caller's own when userID is
@@ -232,35 +158,4 @@ func forgetKey(tx *db.Tx, id string) (bool, error) {
 		return false, err
 	}
 	return apikey.Delete(tx, id)
-}
-
-// cleanName trims a name that a person gave to something and refuses one that
-// is empty, longer than a line of a list, or holds what cannot be seen.
-func cleanName(field, name string) (string, error) {
-	name = strings.TrimSpace(name)
-	switch {
-	case name == "":
-		return "", secerr.Invalid(field, "Give it a name.")
-	case utf8.RuneCountInString(name) > maxName:
-		return "", secerr.Invalid(field, fmt.Sprintf("Use %d characters at most.", maxName))
-	case !utf8.ValidString(name), strings.ContainsFunc(name, unseen):
-		return "", secerr.Invalid(field, "Use only letters, digits and signs that can be seen.")
-	}
-	return name, nil
-}
-
-// unseen finds what a reader would not see, or would see in another place.
-func unseen(r rune) bool {
-	return !unicode.IsGraphic(r) || r == '\u2800' ||
-		unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
-}
-
-// coverEverything reports whether scopes are *:*, or change as much by other
-// names.
-func coverEverything(scopes []string) bool {
-	parsed := make([]rbac.Scope, len(scopes))
-	for i, s := range scopes {
-		parsed[i] = rbac.Scope(s)
-	}
-	return rbac.CoverEveryChange(parsed)
 }

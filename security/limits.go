@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"patronus.internal/dashboard/security/apikey"
 	"patronus.internal/dashboard/security/audit"
 	"patronus.internal/dashboard/security/policy"
 	"patronus.internal/dashboard/security/ratelimit"
@@ -16,6 +17,7 @@ type limits struct {
 	login           *ratelimit.Limiter
 	authenticated   *ratelimit.Limiter
 	key             *ratelimit.Limiter
+	ofKey           *ratelimit.Individual // those of keys that have one of their own
 	unauthenticated *ratelimit.Limiter
 	webSocket       *ratelimit.Limiter
 }
@@ -24,12 +26,33 @@ func newLimits(p policy.RateLimits, now func() time.Time) limits {
 	limiter := func(l policy.RateLimit) *ratelimit.Limiter {
 		return ratelimit.New(limitOf(l), ratelimit.Options{Now: now})
 	}
-	return limits{login: limiter(p.Login), authenticated: limiter(p.APIAuthenticated), key: limiter(p.APIKey),
+	return limits{login: limiter(p.Login), authenticated: limiter(p.APIAuthenticated), key: limiter(p.APIKey), ofKey: ratelimit.NewIndividual(ratelimit.Options{Now: now}),
 		unauthenticated: limiter(p.APIUnauthenticated), webSocket: limiter(p.WebSocket)}
 }
 
 func limitOf(l policy.RateLimit) ratelimit.Limit {
 	return ratelimit.Limit{MaxRequests: l.MaxRequests, Burst: l.Burst, Window: time.Duration(l.WindowSecs) * time.Second}
+}
+
+func limitOfKey(l apikey.RateLimit) ratelimit.Limit {
+	return ratelimit.Limit{MaxRequests: l.MaxRequests, Burst: l.Burst, Window: time.Duration(l.WindowSecs) * time.Second}
+}
+
+// tighter is the decision that leaves less.
+func tighter(a, b ratelimit.Decision) ratelimit.Decision {
+	if b.Tighter(a) {
+		return b
+	}
+	return a
+}
+
+// peekKey tells what is left of a key's limits, and counts nothing.
+func (l limits) peekKey(id string) ratelimit.Decision {
+	d := l.key.PeekKey(id)
+	if own, known := l.ofKey.Peek(id); known {
+		return tighter(d, own)
+	}
+	return d
 }
 
 // set puts the limits of a policy in force.
@@ -45,6 +68,7 @@ func (l limits) sweep() {
 	for _, limiter := range []*ratelimit.Limiter{l.login, l.authenticated, l.key, l.unauthenticated, l.webSocket} {
 		limiter.Sweep()
 	}
+	l.ofKey.Sweep()
 }
 
 // LimitUnauthenticated counts a request without identity by its address. With
@@ -58,22 +82,29 @@ func (s *Service) LimitUnauthenticated(ctx context.Context, req Request) (rateli
 	return d, s.tooMany(ctx, d, req.actor(), req.Route)
 }
 
-// LimitCaller counts a request by whom it is of: the key, or the person.
+// LimitCaller counts a request by whom it is of: the key, or the person. A key that
+// has a limit of its own is counted there too: in both, or when one of them is
+// used up, in neither. The decision is the tighter of the two.
 func (s *Service) LimitCaller(ctx context.Context, c Caller) (ratelimit.Decision, error) {
 	return s.countCaller(ctx, c, s.limits.key, s.limits.authenticated)
 }
 
-// LimitWebSocket counts the opening of a live connection by whom it is of.
+// LimitWebSocket counts the opening of a live connection by whom it is of, as
+// LimitCaller does.
 func (s *Service) LimitWebSocket(ctx context.Context, c Caller) (ratelimit.Decision, error) {
 	return s.countCaller(ctx, c, s.limits.webSocket, s.limits.webSocket)
 }
 
 func (s *Service) countCaller(ctx context.Context, c Caller, keys, people *ratelimit.Limiter) (ratelimit.Decision, error) {
 	var d ratelimit.Decision
-	if c.Key != nil {
-		d = keys.CheckKey(c.Key.ID)
-	} else {
+	switch {
+	case c.Key == nil:
 		d = people.CheckUser(c.User.ID)
+	case c.Key.RateLimit == nil:
+		d = keys.CheckKey(c.Key.ID)
+	default:
+		_, both := ratelimit.All(keys.Key(c.Key.ID), s.limits.ofKey.Bucket(c.Key.ID, limitOfKey(*c.Key.RateLimit)))
+		d = tighter(both[0], both[1])
 	}
 	return d, s.tooMany(ctx, d, c.actor(), c.Request.Route)
 }
@@ -102,10 +133,7 @@ func (s *Service) LimitLogin(ctx context.Context, req Request, email string) (ra
 		account += "\x00" + string(req.Device.Hash())
 	}
 	_, both := ratelimit.All(s.limits.login.IP(req.IP), s.limits.login.User(account))
-	d := both[0]
-	if both[1].Tighter(d) {
-		d = both[1]
-	}
+	d := tighter(both[0], both[1])
 	if !d.Allowed {
 		s.suspectFailure(ctx, req, email, false)
 	}

@@ -58,14 +58,17 @@ var held = []heldPart{
 	{name: "places", about: "the last sign-in from each country, where the program knows countries", needs: rbac.SessionsRead,
 		query: "SELECT country, latitude, longitude, last_seen_at_us FROM sign_in_places WHERE user_id = $1 ORDER BY country"},
 	{name: "api_keys", about: "API keys, without what they are called with", needs: rbac.APIKeysRead,
-		query: `SELECT id, name, key_prefix, scopes, networks, created_at_us, expires_at_us, expiry_mailed_at_us, last_used_at_us, last_used_ip, revoked_at_us
-			FROM api_keys WHERE user_id = $1 ORDER BY id`},
+		query: `SELECT id, name, key_prefix, scopes, networks, created_at_us, expires_at_us, expiry_mailed_at_us, last_used_at_us, last_used_ip, revoked_at_us,
+			limit_requests, limit_window_secs, limit_burst FROM api_keys WHERE user_id = $1 ORDER BY id`},
 	{name: "api_key_old_secrets", about: "until when secrets from before a rotation work", needs: rbac.APIKeysRead,
 		query: `SELECT api_key_id, ends_at_us FROM api_key_old_secrets WHERE api_key_id IN (SELECT id FROM api_keys WHERE user_id = $1)
 			ORDER BY api_key_id, ends_at_us`},
 	{name: "api_key_networks", about: "networks that API keys were used from", needs: rbac.APIKeysRead,
 		query: `SELECT api_key_id, network, first_seen_at_us FROM api_key_networks WHERE api_key_id IN (SELECT id FROM api_keys WHERE user_id = $1)
 			ORDER BY api_key_id, network`},
+	{name: "api_key_uses", about: "permissions that API keys used, and on which days first and last", needs: rbac.APIKeysRead,
+		query: `SELECT api_key_id, permission, first_used_on_us, last_used_on_us FROM api_key_uses WHERE api_key_id IN (SELECT id FROM api_keys WHERE user_id = $1)
+			ORDER BY api_key_id, permission`},
 	{name: "grants", about: "permissions beyond the role",
 		query: "SELECT id, permission, NULLIF(resource_id, '') AS resource_id, granted_by, created_at_us FROM grants WHERE user_id = $1 ORDER BY id"},
 	{name: "consents", about: "versions of the notice that were agreed to",

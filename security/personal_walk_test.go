@@ -82,7 +82,7 @@ func TestExportHasEveryTable(t *testing.T) {
 		plant(t, outside, table, marks, map[string]any{
 			"users.id": id, "users.email": address, "outbox.recipient": address,
 			"login_failures.account": e.service.MAC("login_failures", []byte(address)),
-			"api_keys.id":            "key", "api_key_networks.api_key_id": "key", "api_key_old_secrets.api_key_id": "key"}, id)
+			"api_keys.id":            "key", "api_key_networks.api_key_id": "key", "api_key_old_secrets.api_key_id": "key", "api_key_uses.api_key_id": "key"}, id)
 	}
 	if _, err := outside.Exec("UPDATE generation SET number = number + 1"); err != nil {
 		t.Fatal(err)

@@ -87,6 +87,12 @@ func TestWhatCannotBeRecordedDoesNotHappen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	wide, wideToken := e.newKey(t, "audit:read", "users:read")
+	uses(t, e.service, wideToken, "audit:read")
+	old, _ := e.newKey(t, "audit:read")
+	if err := e.outside(t).QueryRow("UPDATE api_keys SET revoked_at_us = 1 WHERE id = ? RETURNING revoked_at_us", old.ID).Scan(new(int64)); err != nil {
+		t.Fatal(err)
+	}
 	view, err := e.service.SaveView(ctx, e.caller, "Guesses", "event_type=login_attempt&success=false")
 	if err != nil {
 		t.Fatal(err)
@@ -161,8 +167,14 @@ func TestWhatCannotBeRecordedDoesNotHappen(t *testing.T) {
 			_, _, err := e.service.RotateKey(ctx, e.caller, security.Rotation{KeyID: key.ID, OverlapSecs: 60})
 			return err
 		},
-		"revoke a key": func() error { return e.service.RevokeKey(ctx, e.caller, key.ID) },
-		"delete a key": func() error { return e.service.DeleteKey(ctx, e.caller, key.ID) },
+		"change a key": func() error {
+			_, err := e.service.UpdateKey(ctx, e.caller, key.ID, security.KeyPatch{Networks: &[]string{"192.0.2.0/24"}})
+			return err
+		},
+		"narrow a key":          func() error { _, err := e.service.NarrowKey(ctx, e.caller, wide.ID); return err },
+		"remove keys of before": func() error { return e.service.SweepKeys(ctx) },
+		"revoke a key":          func() error { return e.service.RevokeKey(ctx, e.caller, key.ID) },
+		"delete a key":          func() error { return e.service.DeleteKey(ctx, e.caller, key.ID) },
 		"change the policy": func() error {
 			_, err := e.service.ChangePolicy(ctx, e.caller, nonce, security.PolicyPatch{Patch: []byte(`{"audit":{"retention_days":30}}`)})
 			return err

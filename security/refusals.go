@@ -153,7 +153,7 @@ func (s *Service) Explain(ctx context.Context, c Caller, about string) (Explanat
 	for _, r := range e.Refusals {
 		switch {
 		case r.APIKeyID != "":
-			e.Callers["API key "+r.APIKeyID] = s.limits.key.PeekKey(r.APIKeyID)
+			e.Callers["API key "+r.APIKeyID] = s.limits.peekKey(r.APIKeyID)
 		case r.UserID != "":
 			e.Callers[r.Email] = s.limits.authenticated.PeekUser(r.UserID)
 		case r.Email != "":

@@ -100,6 +100,7 @@ type Service struct {
 	proxies []netip.Prefix
 	setup   setupLink
 	tally   tally
+	uses    scopeUses
 }
 
 // Open makes or opens the data folder. It refuses a database or a key file
@@ -168,7 +169,7 @@ func (s *Service) Close(ctx context.Context) error {
 	if s.closed.Swap(true) {
 		return nil
 	}
-	err := s.writeTally(ctx, s.now().Add(seenInterval))
+	err := errors.Join(s.writeTally(ctx, s.now().Add(seenInterval)), s.writeUses(ctx))
 	if s.serving.Load() {
 		err = errors.Join(err, s.keepCheckpoint(ctx, true))
 	}

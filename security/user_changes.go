@@ -105,6 +105,7 @@ var ofUser = []string{
 	"DELETE FROM grants WHERE resource_id IN (SELECT id FROM api_keys WHERE user_id = $1)",
 	"DELETE FROM grants WHERE user_id = $1",
 	"DELETE FROM api_key_old_secrets WHERE api_key_id IN (SELECT id FROM api_keys WHERE user_id = $1)",
+	"DELETE FROM api_key_uses WHERE api_key_id IN (SELECT id FROM api_keys WHERE user_id = $1)",
 	"DELETE FROM api_keys WHERE user_id = $1",
 	"DELETE FROM mfa_factors WHERE user_id = $1",
 	"DELETE FROM backup_codes WHERE user_id = $1",

@@ -156,6 +156,9 @@ func (s *Service) checkRoleGiven(ctx context.Context, c Caller, role rbac.Role, 
 		return s.deny(ctx, c, secerr.New(secerr.InsufficientScope, "A key gives a role only with scopes for all that the role may do."), details)
 	}
 	if slices.Contains(rbac.UpTo(rbac.Role(c.User.Role)), role) {
+		if role == rbac.Admin {
+			s.noteScope(ctx, c, rbac.AllScopes.Permissions()...)
+		}
 		return nil
 	}
 	return s.deny(ctx, c, secerr.New(secerr.Forbidden, "You cannot give a role above your own."), details)

@@ -36,6 +36,7 @@ type Key struct {
 	KeyPrefix  string
 	Scopes     []string
 	Networks   []netip.Prefix // empty: usable from anywhere
+	RateLimit  *RateLimit     // its own, beside that of the policy; nil: none
 	CreatedAt  time.Time
 	ExpiresAt  *time.Time // nil: never
 	LastUsedAt *time.Time
@@ -44,6 +45,14 @@ type Key struct {
 
 	secretHash   []byte     // of the secret that it was found by, if it was
 	secretEndsAt *time.Time // nil for the key's own secret; else the end of an old one
+}
+
+// RateLimit is a limit of a key's own: a bucket of MaxRequests + Burst, refilled at
+// MaxRequests / WindowSecs.
+type RateLimit struct {
+	MaxRequests int64 `json:"max_requests"`
+	WindowSecs  int64 `json:"window_secs"`
+	Burst       int64 `json:"burst"`
 }
 
 // Usable reports whether the key counts now, by the secret that it was found
@@ -86,6 +95,7 @@ type New struct {
 	Name      string
 	Scopes    []string
 	Networks  []netip.Prefix
+	RateLimit *RateLimit
 	ExpiresAt *time.Time
 }
 
@@ -101,20 +111,18 @@ func Create(tx *db.Tx, random io.Reader, n New) (Key, secret.Text, error) {
 		return Key{}, secret.Text{}, fmt.Errorf("apikey: %w", err)
 	}
 	k := Key{ID: id, UserID: n.UserID, Name: n.Name, KeyPrefix: token.Reveal()[:displayed], Scopes: n.Scopes,
-		Networks: n.Networks, CreatedAt: tx.Now(), ExpiresAt: n.ExpiresAt}
-	scopes, err := json.Marshal(k.Scopes)
+		Networks: n.Networks, RateLimit: n.RateLimit, CreatedAt: tx.Now(), ExpiresAt: n.ExpiresAt}
+	scopes, networks, err := k.lists()
 	if err != nil {
-		return Key{}, secret.Text{}, fmt.Errorf("apikey: encode the scopes: %w", err)
+		return Key{}, secret.Text{}, err
 	}
-	networks, err := json.Marshal(append([]netip.Prefix{}, k.Networks...))
-	if err != nil {
-		return Key{}, secret.Text{}, fmt.Errorf("apikey: encode the networks: %w", err)
-	}
-	result, err := tx.Exec(`INSERT INTO api_keys (id, user_id, name, key_prefix, secret_hash, scopes, networks, created_at_us, expires_at_us)
-		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9
-		WHERE (SELECT COUNT(*) FROM api_keys WHERE user_id = $2) < $10`,
-		k.ID, k.UserID, k.Name, k.KeyPrefix, token.Hash(), string(scopes), string(networks),
-		db.Micros(k.CreatedAt), db.MicrosOrNull(k.ExpiresAt), MaxPerUser)
+	requests, window, burst := k.RateLimit.columns()
+	result, err := tx.Exec(`INSERT INTO api_keys (id, user_id, name, key_prefix, secret_hash, scopes, networks, created_at_us, expires_at_us,
+			limit_requests, limit_window_secs, limit_burst)
+		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12
+		WHERE (SELECT COUNT(*) FROM api_keys WHERE user_id = $2) < $13`,
+		k.ID, k.UserID, k.Name, k.KeyPrefix, token.Hash(), scopes, networks,
+		db.Micros(k.CreatedAt), db.MicrosOrNull(k.ExpiresAt), requests, window, burst, MaxPerUser)
 	if err != nil {
 		return Key{}, secret.Text{}, fmt.Errorf("apikey: create: %w", err)
 	}
@@ -124,7 +132,8 @@ func Create(tx *db.Tx, random io.Reader, n New) (Key, secret.Text, error) {
 	return k, token, nil
 }
 
-const columns = `id, user_id, name, key_prefix, scopes, networks, created_at_us, expires_at_us, last_used_at_us, last_used_ip, revoked_at_us`
+const columns = `id, user_id, name, key_prefix, scopes, networks, created_at_us, expires_at_us, last_used_at_us, last_used_ip, revoked_at_us,
+	limit_requests, limit_window_secs, limit_burst`
 
 // BySecret returns the key that has this secret, or had it before a rotation,
 // usable or not, or secerr.NotFound.
@@ -232,13 +241,15 @@ func errMissing() *secerr.Error { return secerr.New(secerr.NotFound, "There is n
 
 func scan(row interface{ Scan(...any) error }) (Key, error) {
 	var (
-		k                      Key
-		scopes, networks       string
-		created                int64
-		expires, used, revoked sql.NullInt64
-		usedIP                 sql.NullString
+		k                       Key
+		scopes, networks        string
+		created                 int64
+		expires, used, revoked  sql.NullInt64
+		usedIP                  sql.NullString
+		requests, window, burst sql.NullInt64
 	)
-	err := row.Scan(&k.ID, &k.UserID, &k.Name, &k.KeyPrefix, &scopes, &networks, &created, &expires, &used, &usedIP, &revoked)
+	err := row.Scan(&k.ID, &k.UserID, &k.Name, &k.KeyPrefix, &scopes, &networks, &created, &expires, &used, &usedIP, &revoked,
+		&requests, &window, &burst)
 	if err != nil {
 		return Key{}, err
 	}
@@ -251,5 +262,8 @@ func scan(row interface{ Scan(...any) error }) (Key, error) {
 	k.CreatedAt = db.FromMicros(created)
 	k.ExpiresAt, k.LastUsedAt, k.RevokedAt = db.NullMicros(expires), db.NullMicros(used), db.NullMicros(revoked)
 	k.LastUsedIP = usedIP.String
+	if requests.Valid {
+		k.RateLimit = &RateLimit{MaxRequests: requests.Int64, WindowSecs: window.Int64, Burst: burst.Int64}
+	}
 	return k, nil
 }

@@ -33,10 +33,7 @@ func Rotate(tx *db.Tx, random io.Reader, id string, overlap time.Duration) (Key,
 		WHERE id = $3 AND revoked_at_us IS NULL AND (expires_at_us IS NULL OR expires_at_us > $4) RETURNING `+columns,
 		token.Hash(), token.Reveal()[:displayed], id, db.Micros(tx.Now())))
 	if errors.Is(err, sql.ErrNoRows) {
-		if _, err := ByID(tx, id); err != nil {
-			return Key{}, secret.Text{}, err
-		}
-		return Key{}, secret.Text{}, secerr.New(secerr.Conflict, "This key was revoked or has expired. Create a new one.")
+		return Key{}, secret.Text{}, unusable(tx, id)
 	}
 	if err != nil {
 		return Key{}, secret.Text{}, fmt.Errorf("apikey: rotate: %w", err)

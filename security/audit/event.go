@@ -50,13 +50,14 @@ const (
 	Backup              Type = "backup"
 	KeyRotate           Type = "key_rotate"
 	SystemStart         Type = "system_start"
-	NewDevice           Type = "new_device" // a sign-in from one that the user did not use before
+	APIKeyUpdate        Type = "api_key_update" // its owner changed what it is called, may do or is bound to
+	NewDevice           Type = "new_device"     // a sign-in from one that the user did not use before
 )
 
 // Types lists every type in the order in which a filter offers them.
 var Types = []Type{
 	LoginAttempt, Logout, PasswordChange, TokenRefresh, TokenRevoke, MFAEnroll, MFAVerify,
-	APIKeyCreate, APIKeyRevoke, APIKeyUsage, PermissionGrant, PermissionRevoke,
+	APIKeyCreate, APIKeyUpdate, APIKeyRevoke, APIKeyUsage, PermissionGrant, PermissionRevoke,
 	AuthorizationFailed, PolicyChange, SuspiciousActivity, UserCreate, UserUpdate, UserDelete,
 	MFADisable, PasswordReset, SessionEnd, IPBlock, IPUnblock, AccountLock, AccountUnlock,
 	AuditPrune, AuditErase, DataExport, Consent, Backup, KeyRotate, SystemStart, NewDevice,

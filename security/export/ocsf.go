@@ -53,6 +53,7 @@ var activities = map[audit.Type]activity{
 	audit.MFAEnroll:        {accountChange, 10, "MFA Factor Enable"},
 	audit.MFADisable:       {accountChange, 11, "MFA Factor Disable"},
 	audit.APIKeyCreate:     {accountChange, otherActivity, ""},
+	audit.APIKeyUpdate:     {accountChange, otherActivity, ""},
 	audit.APIKeyRevoke:     {accountChange, otherActivity, ""},
 
 	audit.IPBlock:      {apiActivity, 1, "Create"},

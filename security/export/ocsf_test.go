@@ -140,7 +140,7 @@ func TestOCSFClasses(t *testing.T) {
 		{audit.UserCreate, `{}`, 300101}, {audit.UserUpdate, `{"enabled":true}`, 300102}, {audit.UserUpdate, `{"enabled":false}`, 300105}, {audit.UserUpdate, `{"role":"admin"}`, 300199},
 		{audit.UserDelete, `{}`, 300106}, {audit.PasswordChange, `{}`, 300103}, {audit.PasswordReset, `{}`, 300104}, {audit.PermissionGrant, `{}`, 300107}, {audit.PermissionRevoke, `{}`, 300108},
 		{audit.AccountLock, `{}`, 300109}, {audit.AccountUnlock, `{}`, 300199}, {audit.MFAEnroll, `{"stage":"verified"}`, 300110}, {audit.MFAEnroll, `{"stage":"begun"}`, 300199}, {audit.MFADisable, `{}`, 300111},
-		{audit.APIKeyCreate, `{}`, 300199}, {audit.APIKeyRevoke, `{}`, 300199},
+		{audit.APIKeyCreate, `{}`, 300199}, {audit.APIKeyUpdate, `{}`, 300199}, {audit.APIKeyRevoke, `{}`, 300199},
 		{audit.IPBlock, `{}`, 600301}, {audit.DataExport, `{}`, 600302}, {audit.PolicyChange, `{}`, 600303}, {audit.IPUnblock, `{}`, 600304}, {audit.SystemStart, `{}`, 600399}, {audit.SuspiciousActivity, `{}`, 600399}, {"later", `{}`, 600399},
 	} {
 		if got := ocsf(audit.Record{Time: at, Type: c.kind, Details: json.RawMessage(c.details)}, Product{}).TypeUID; got != c.want {

@@ -136,3 +136,25 @@ func TestNobodyMakesAStrongerKey(t *testing.T) {
 		}
 	}
 }
+
+func TestWithin(t *testing.T) {
+	for _, c := range []struct {
+		scopes, others []Scope
+		want           bool
+	}{
+		{[]Scope{"sites:read"}, []Scope{"sites:read"}, true},
+		{[]Scope{"sites:read"}, []Scope{"sites:*"}, true},
+		{[]Scope{"sites:read"}, []Scope{"*:read"}, true},
+		{[]Scope{"sites:*"}, []Scope{"sites:read"}, false},
+		{[]Scope{"sites:*"}, []Scope{"sites:read", "sites:write"}, true},
+		{[]Scope{"*:read"}, []Scope{"sites:*", "paths:*"}, false},
+		{[]Scope{"metrics:*"}, []Scope{"metrics:read"}, false}, // though nobody writes figures
+		{[]Scope{"sites:read", "users:read"}, []Scope{"sites:*"}, false},
+		{[]Scope{"*:*"}, []Scope{"*:*"}, true},
+		{nil, []Scope{"sites:read"}, true},
+	} {
+		if got := Within(c.scopes, c.others); got != c.want {
+			t.Errorf("%v within %v: %t", c.scopes, c.others, got)
+		}
+	}
+}

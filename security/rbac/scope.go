@@ -40,3 +40,30 @@ func (s Scope) Covers(p Permission) bool {
 	wantResource, wantAction, _ := strings.Cut(string(p), ":")
 	return (resource == "*" || resource == wantResource) && (action == "*" || action == wantAction)
 }
+
+// Permissions lists what the scope covers of all that means something, in the
+// order of the tables.
+func (s Scope) Permissions() []Permission {
+	var covered []Permission
+	for _, p := range all {
+		if s.Covers(p) {
+			covered = append(covered, p)
+		}
+	}
+	return covered
+}
+
+// Within reports whether scopes cover nothing that others do not, what means
+// nothing today included.
+func Within(scopes, others []Scope) bool {
+	for _, resource := range Resources {
+		for _, action := range Actions {
+			p := Permission(resource + ":" + action)
+			covers := func(s Scope) bool { return s.Covers(p) }
+			if slices.ContainsFunc(scopes, covers) && !slices.ContainsFunc(others, covers) {
+				return false
+			}
+		}
+	}
+	return true
+}
