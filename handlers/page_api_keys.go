@@ -25,9 +25,7 @@ const defaultExpiryDays = "90"
 // pageAPIKeys lists the caller's keys and offers a new one.
 func (s *Server) pageAPIKeys(c echo.Context) error {
 	page := s.page(c, "API keys", views.MenuAPIKeys)
-	if c.QueryParam("done") == "revoked" {
-		page.Notice = "The key is revoked. It stopped working at once."
-	}
+	page.Notice = keyNotices[c.QueryParam("done")]
 	return s.renderKeys(c, http.StatusOK, views.APIKeysProps{Page: page,
 		Form: views.APIKeyForm{ExpiresInDays: defaultExpiryDays}})
 }
@@ -44,10 +42,7 @@ func (s *Server) renderKeys(c echo.Context, status int, props views.APIKeysProps
 		return err
 	}
 	for _, k := range keys {
-		row := keyRow(k)
-		row.Rotatable = k.Usable(s.now()) && !rbac.CoverEveryChange(scopesOf(k))
-		row.Soon = k.ExpiresSoon(s.now())
-		props.Keys = append(props.Keys, row)
+		props.Keys = append(props.Keys, s.keyRowNow(k))
 	}
 	props.NextCursor, props.Paged = encodeIDCursor(next), before != ""
 	props.Form.Scopes = scopeGroups(who.Held(), chosen)
@@ -57,6 +52,14 @@ func (s *Server) renderKeys(c echo.Context, status int, props views.APIKeysProps
 func keyRow(k apikey.Key) views.APIKeyRow {
 	return views.APIKeyRow{ID: k.ID, Name: k.Name, Prefix: k.KeyPrefix, Scopes: k.Scopes, CreatedAt: k.CreatedAt,
 		ExpiresAt: k.ExpiresAt, LastUsedAt: k.LastUsedAt, LastUsedIP: k.LastUsedIP, RevokedAt: k.RevokedAt}
+}
+
+// keyRowNow is the row of a key that is listed, with what can be done to it now.
+func (s *Server) keyRowNow(k apikey.Key) views.APIKeyRow {
+	row := keyRow(k)
+	row.Rotatable = k.Usable(s.now()) && !rbac.CoverEveryChange(scopesOf(k))
+	row.Soon = k.ExpiresSoon(s.now())
+	return row
 }
 
 func scopesOf(k apikey.Key) []rbac.Scope {
@@ -95,9 +98,14 @@ func (s *Server) submitCreateKey(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	wanted := security.KeyRequest{Name: form.One("name"), Scopes: form.Many("scopes")}
+	wanted := security.KeyRequest{Name: form.One("name"), Scopes: form.Many("scopes"), Networks: strings.Fields(form.One("networks"))}
+	limit := limitForm(form)
 	raw := form.One("expires_in_days")
-	if wanted.ExpiresInDays, err = parseDays(raw); err == nil {
+	wanted.ExpiresInDays, err = parseDays(raw)
+	if err == nil {
+		wanted.RateLimit, err = parseKeyLimit(limit)
+	}
+	if err == nil {
 		key, token, createErr := s.service.CreateKey(c.Request().Context(), caller(c), wanted)
 		if createErr == nil {
 			return s.render(c, http.StatusCreated, views.APIKeyCreated(views.APIKeyCreatedProps{
@@ -107,7 +115,7 @@ func (s *Server) submitCreateKey(c echo.Context) error {
 		err = createErr
 	}
 	props := views.APIKeysProps{Page: s.page(c, "API keys", views.MenuAPIKeys),
-		Form: views.APIKeyForm{Name: wanted.Name, ExpiresInDays: raw}}
+		Form: views.APIKeyForm{Name: wanted.Name, ExpiresInDays: raw, Networks: form.One("networks"), Limit: limit}}
 	status, err := s.formProblem(c, &props.Page, err)
 	if err != nil {
 		return err
@@ -128,10 +136,14 @@ func parseDays(raw string) (*int64, error) {
 	return &days, nil
 }
 
-// submitRevokeKey ends a key.
+// submitRevokeKey ends a key, and shows the list or, of another's, the key.
 func (s *Server) submitRevokeKey(c echo.Context) error {
-	if err := s.service.RevokeKey(c.Request().Context(), caller(c), c.Param("id")); err != nil {
+	ctx, who := c.Request().Context(), caller(c)
+	if err := s.service.RevokeKey(ctx, who, c.Param("id")); err != nil {
 		return err
+	}
+	if key, err := s.service.Key(ctx, who, c.Param("id")); err == nil && key.UserID != who.User.ID {
+		return c.Redirect(http.StatusSeeOther, "/api-keys/"+key.ID+"?done=revoked")
 	}
 	return c.Redirect(http.StatusSeeOther, "/api-keys?done=revoked")
 }

@@ -9,6 +9,7 @@ import (
 
 	"patronus.internal/dashboard/security"
 	"patronus.internal/dashboard/security/audit"
+	"patronus.internal/dashboard/security/rbac"
 	"patronus.internal/dashboard/security/secret"
 	"patronus.internal/dashboard/security/session"
 )
@@ -304,7 +305,18 @@ var examples = map[string]example{
 		s.check(err)
 		return call{id: view.ID, form: fields{}}
 	}},
-	"POST /api-keys": {status: 201, events: []audit.Type{audit.APIKeyCreate}, call: ask(call{form: fields{"name": "x", "scopes": "audit:read", "expires_in_days": "90"}})},
+	"POST /api-keys":    {status: 201, events: []audit.Type{audit.APIKeyCreate}, call: ask(call{form: fields{"name": "x", "scopes": "audit:read", "expires_in_days": "90"}})},
+	"GET /api-keys/:id": {call: func(s *stage) call { return call{id: umaKey(s)} }},
+	"POST /api-keys/:id": {status: 303, events: []audit.Type{audit.APIKeyUpdate}, call: func(s *stage) call {
+		return call{id: umaKey(s), as: &s.uma, form: fields{"name": "y", "networks": "192.0.2.0/24"}}
+	}},
+	"POST /api-keys/:id/narrow": {status: 303, events: []audit.Type{audit.APIKeyUpdate}, call: func(s *stage) call {
+		id, token := s.key(s.ada, "audit:*", "users:read")
+		s.check(s.service.Authorize(s.ctx, s.caller(token), rbac.AuditRead))
+		return call{id: id, form: fields{}}
+	}},
+	"GET /api-keys/:id/delete":  {call: func(s *stage) call { return call{id: umaKey(s)} }},
+	"POST /api-keys/:id/delete": {status: 303, events: []audit.Type{audit.APIKeyRevoke}, call: func(s *stage) call { return call{id: umaKey(s), as: &s.uma, form: fields{}} }},
 	"POST /api-keys/:id/rotate": {status: 201, events: []audit.Type{audit.KeyRotate}, call: func(s *stage) call {
 		return call{id: umaKey(s), as: &s.uma, form: fields{"overlap_secs": "60"}}
 	}},

@@ -6,7 +6,9 @@ import (
 	"time"
 
 	"patronus.internal/dashboard/security/apikey"
+	"patronus.internal/dashboard/security/db"
 	"patronus.internal/dashboard/security/rbac"
+	"patronus.internal/dashboard/security/secerr"
 	"patronus.internal/dashboard/security/user"
 )
 
@@ -18,6 +20,8 @@ const UsesShown = 30
 type KeyDetail struct {
 	Key    apikey.Key
 	Owner  user.User
+	Own    bool         // it is the caller's
+	MayEnd bool         // the caller may revoke and delete it
 	Uses   []apikey.Use // the permissions that ever let it in, by their names
 	Scopes []ScopeDetail
 	// Taken are the permissions that NarrowKey would take, and Kept what it would
@@ -64,8 +68,12 @@ func (s *Service) InspectKey(ctx context.Context, c Caller, id string) (KeyDetai
 	if err != nil {
 		return KeyDetail{}, err
 	}
+	mayEnd, err := mayEndKey(r, c, key, owner)
+	if err != nil {
+		return KeyDetail{}, err
+	}
 	now := s.now()
-	d := KeyDetail{Key: key, Owner: owner.WithoutPassword(), Uses: uses, Scopes: scopeDetails(key, uses, rbac.Held{Role: rbac.Role(owner.Role), Grants: grants}, now)}
+	d := KeyDetail{Key: key, Owner: owner.WithoutPassword(), Own: key.UserID == c.User.ID, MayEnd: mayEnd, Uses: uses, Scopes: scopeDetails(key, uses, rbac.Held{Role: rbac.Role(owner.Role), Grants: grants}, now)}
 	if key.Usable(now) {
 		d.Kept, d.Taken = narrowed(key, uses, now)
 	}
@@ -75,6 +83,22 @@ func (s *Service) InspectKey(ctx context.Context, c Caller, id string) (KeyDetai
 		}
 	}
 	return d, nil
+}
+
+// mayEndKey reports whether RevokeKey would let the caller, so that pages offer
+// only what can be.
+func mayEndKey(r db.Reader, c Caller, key apikey.Key, owner user.User) (bool, error) {
+	if key.UserID == c.User.ID {
+		return true, nil
+	}
+	if !c.Held().On(rbac.APIKeysWrite, key.ID, key.UserID) {
+		return false, nil
+	}
+	err := notAbove(r, c, owner)
+	if secerr.Is(err, secerr.Forbidden) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // recent reports whether a use counts for what a key needs.

@@ -205,6 +205,8 @@ type APIKeyForm struct {
 	Name          string
 	Scopes        []ScopeGroup // what the person may give to a key
 	ExpiresInDays string       // "30", "90", "365", or "" for never
+	Networks      string       // one in a line
+	Limit         KeyLimitForm
 }
 
 // ScopeGroup is the scopes of one resource.
