@@ -186,7 +186,7 @@ var fieldLabels = map[string]string{
 	"duration": "For how long", "reason": "Reason", "about": "Address or request id", "text": "Text",
 	"limit": "How many", "cursor": "Page of the list", "format": "Format", "user_id": "User id", "key_id": "API key id",
 	"permission": "Permission", "resource_id": "Only for one",
-	views.LimitRequestsField: "Requests", views.LimitWindowField: "In how many seconds", views.LimitBurstField: "At once beyond",
+	views.LimitRequestsField: "Requests", views.LimitWindowField: "In how many seconds", views.LimitBurstField: "Burst",
 }
 
 // fieldLabel is the name of a field, or of a setting of the policy; "" for another.

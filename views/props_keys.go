@@ -106,3 +106,16 @@ type Narrowing struct {
 	Used        bool       // the key used something of its scopes lately
 	Since       *time.Time // the day of its first use, where that is not long ago
 }
+
+// idle says why nothing is known of what a key used.
+func (p APIKeyProps) idle(n Narrowing) string {
+	since := p.Now.AddDate(0, 0, -n.Days)
+	switch {
+	case p.Key.CreatedAt.After(since):
+		return "It has used nothing of this yet."
+	case p.Key.LastUsedAt != nil && p.Key.LastUsedAt.After(since):
+		return "It was used, but which of this it needed is not known yet."
+	default:
+		return "It used nothing of this in the last " + strconv.Itoa(n.Days) + " days. If nobody needs it any more, revoke it."
+	}
+}
