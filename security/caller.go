@@ -97,8 +97,8 @@ func (s *Service) change(ctx context.Context, c Caller, do func(*db.Tx) error) e
 }
 
 // still answers secerr.TokenRevoked or secerr.Unauthenticated when the caller's
-// session or key does not count any more, and secerr.Forbidden when their role
-// or what was granted to them is another.
+// session or key does not count any more, and secerr.Forbidden when their role,
+// what was granted to them, or what the key is bound to is another.
 func still(r db.Reader, now time.Time, c Caller) error {
 	u, err := user.ByID(r, c.User.ID)
 	if err != nil {
@@ -115,6 +115,9 @@ func still(r db.Reader, now time.Time, c Caller) error {
 		key, err := apikey.Again(r, *c.Key)
 		if err != nil || !u.Enabled || !key.Usable(now) {
 			return absent(err, secerr.New(secerr.Unauthenticated, "This API key is not valid any more."))
+		}
+		if !slices.Equal(key.Scopes, c.Key.Scopes) || !slices.Equal(key.Networks, c.Key.Networks) {
+			return secerr.New(secerr.Forbidden, "What this API key may do has changed in the meantime. Try again.")
 		}
 		return nil
 	}

@@ -164,6 +164,28 @@ func TestAChangeOfAKeyCountsEverywhereAtOnce(t *testing.T) {
 	}
 }
 
+// TestAChangeOfAKeyStopsWhatIsUnderWay: also a request that was let in before it.
+func TestAChangeOfAKeyStopsWhatIsUnderWay(t *testing.T) {
+	ctx := context.Background()
+	for name, patch := range map[string]security.KeyPatch{
+		"fewer scopes":   {Scopes: &[]string{"audit:read"}},
+		"other networks": {Networks: &[]string{"198.51.100.0/24"}},
+	} {
+		e := enrol(t, "admin")
+		key, token := e.newKey(t, "audit:read", "ip_blocks:write")
+		who, err := e.service.VerifyKey(ctx, security.Request{IP: netip.MustParseAddr("192.0.2.1"), Route: "POST /x", Change: true}, token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.service.UpdateKey(ctx, e.caller, key.ID, patch); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.service.BlockIP(ctx, who, security.BlockRequest{Network: "203.0.113.7", Duration: time.Hour}); !secerr.Is(err, secerr.Forbidden) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // TestTheLongestChangeOfAKeyFitsIntoTheLog: or it could not be made.
 func TestTheLongestChangeOfAKeyFitsIntoTheLog(t *testing.T) {
 	ctx := context.Background()
