@@ -44,7 +44,11 @@ func TestKeyPage(t *testing.T) {
 		}
 		user.inspect("key-shrunk")
 
-		admin.visit(user.path(), 200)
+		admin.visit("/users?q="+user.email, 200)
+		admin.follow(`main tbody a[href^="/users/"]`, 200)
+		admin.sees("Their API keys")
+		admin.inspect("user-with-keys")
+		admin.follow(`main tbody a[href="`+user.path()+`"]`, 200)
 		admin.sees(user.email)
 		admin.seesNot("Change it")
 		admin.inspect("key-of-another")

@@ -172,6 +172,15 @@ func (s *Server) renderUser(c echo.Context, status int, page views.Page, u user.
 		}
 		props.Sessions = sessionRows(live, who)
 	}
+	if who.Reach(rbac.APIKeysRead) != rbac.None {
+		keys, _, err := s.service.ListUserKeys(ctx, who, u.ID, "", keysPerPage)
+		if err != nil {
+			return err
+		}
+		for _, key := range keys {
+			props.Keys = append(props.Keys, keyRow(key))
+		}
+	}
 	props.Grant.Choices = grantChoices(who.Held())
 	events, err := s.service.UserLogs(ctx, who, u.ID, userEvents)
 	if err != nil {

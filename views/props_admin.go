@@ -38,6 +38,7 @@ type UserProps struct {
 	Events              []EventRow   // what they did last, newest first; of who may read it
 	CanRevoke, CanWrite bool         // may do so to them
 	Sessions            []SessionRow // newest first; of who may read them
+	Keys                []APIKeyRow  // the newest of their keys, of who may read them
 	Grants              []GrantRow   // oldest first
 	Grant               GrantForm
 }

@@ -79,7 +79,7 @@ func pages() map[string]templ.Component {
 		"users":               Users(UsersProps{Page: in, Text: hostile, Role: hostile, Users: users, NextURL: "/users?cursor=x", CanRevokeAll: true, CanReenrollAll: true, CanAdd: true}),
 		"users refused":       Users(UsersProps{Page: refused(in, RoleFilterID)}),
 		"user not added":      Users(UsersProps{Page: refused(in, AddEmailID, "role"), CanAdd: true, Form: UserForm{Email: hostile, Role: "user", Roles: []string{"admin", "user"}}}),
-		"user": User(UserProps{Page: refused(in, "permission", "resource_id"), User: users[0], CanRevoke: true, CanWrite: true, Grants: []GrantRow{{ID: "1", Permission: hostile, ResourceID: hostile, Label: hostile, GrantedBy: hostile}, {ID: "2"}},
+		"user": User(UserProps{Page: refused(in, "permission", "resource_id"), User: users[0], CanRevoke: true, CanWrite: true, Keys: keys, Grants: []GrantRow{{ID: "1", Permission: hostile, ResourceID: hostile, Label: hostile, GrantedBy: hostile}, {ID: "2"}},
 			Grant: GrantForm{Permission: hostile, ResourceID: hostile, Choices: []GrantChoice{{hostile, hostile}}}}),
 		"user disabled":         User(UserProps{Page: in, User: users[1]}),
 		"enrolment link":        EnrollLink(EnrollLinkProps{Page: out, Token: hostile, Email: hostile}),
