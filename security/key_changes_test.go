@@ -70,11 +70,17 @@ func TestManyRequestsOfOneKey(t *testing.T) {
 	if passed.Load() != 10 {
 		t.Errorf("%d of %d passed, want 10", passed.Load(), manyAtOnce)
 	}
+	who, err := s.VerifyKey(ctx, security.Request{Route: "GET /x"}, token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d, err := s.LimitWebSocket(ctx, who); !secerr.Is(err, secerr.RateLimited) || d.Limit != 10 {
+		t.Errorf("a live connection beyond the limit: %v, %d", err, d.Limit)
+	}
 	if _, err := s.UpdateKey(ctx, c, key.ID, security.KeyPatch{RateLimit: &security.LimitPatch{None: true}}); err != nil {
 		t.Fatal(err)
 	}
-	who, err := s.VerifyKey(ctx, security.Request{Route: "GET /x"}, token)
-	if err != nil {
+	if who, err = s.VerifyKey(ctx, security.Request{Route: "GET /x"}, token); err != nil {
 		t.Fatal(err)
 	}
 	if d, err := s.LimitCaller(ctx, who); err != nil || d.Remaining != s.Policy().RateLimits.APIKey.MaxRequests+s.Policy().RateLimits.APIKey.Burst-11 {
