@@ -111,14 +111,30 @@ func (s *Server) apiGetKey(c echo.Context) error {
 	for _, u := range found.Uses {
 		uses = append(uses, scopeUseJSON{u.Permission, u.Last.Time().Format(time.DateOnly)})
 	}
+	if err := setETag(c, s.keyTagged(found.Key)); err != nil {
+		return err
+	}
 	return c.JSON(http.StatusOK, struct {
 		keyJSON
 		ScopesUsed []scopeUseJSON `json:"scopes_used"`
 	}{showKey(s.now())(found.Key), uses})
 }
 
-// apiPatchKey changes a key, by RFC 7396: PATCH /api-keys/{id}.
+// keyTagged is what the entity tag of a key tells apart: all of it but its uses, or
+// that of a key at work would be another with every minute.
+func (s *Server) keyTagged(k apikey.Key) keyJSON {
+	shown := showKey(s.now())(k)
+	shown.LastUsedAt, shown.LastUsedIP = nil, nil
+	return shown
+}
+
+// apiPatchKey changes a key, by RFC 7396: PATCH /api-keys/{id}. With If-Match it
+// changes only the key that the client has seen.
 func (s *Server) apiPatchKey(c echo.Context) error {
+	condition, err := readIfMatch(c)
+	if err != nil {
+		return err
+	}
 	var body struct {
 		Name      given[string]        `json:"name"`
 		Scopes    given[[]string]      `json:"scopes"`
@@ -128,7 +144,11 @@ func (s *Server) apiPatchKey(c echo.Context) error {
 	if err := decodeJSON(c, &body); err != nil {
 		return err
 	}
-	patch := security.KeyPatch{Name: body.Name.value, Scopes: body.Scopes.value, Networks: body.Networks.value, Nonce: nonceHeader(c)}
+	patch := security.KeyPatch{Name: body.Name.value, Scopes: body.Scopes.value, Networks: body.Networks.value, Nonce: nonceHeader(c),
+		Expected: func(now apikey.Key) bool {
+			tag, err := etagOf(s.keyTagged(now))
+			return err == nil && condition.met(tag)
+		}}
 	if body.Networks.null {
 		patch.Networks = new([]string)
 	}
@@ -139,6 +159,9 @@ func (s *Server) apiPatchKey(c echo.Context) error {
 	}
 	key, err := s.service.UpdateKey(c.Request().Context(), caller(c), c.Param("id"), patch)
 	if err != nil {
+		return err
+	}
+	if err := setETag(c, s.keyTagged(key)); err != nil {
 		return err
 	}
 	return c.JSON(http.StatusOK, showKey(s.now())(key))

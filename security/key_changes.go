@@ -22,6 +22,9 @@ type KeyPatch struct {
 	Networks  *[]string // empty: usable from anywhere
 	RateLimit *LimitPatch
 	Nonce     secret.Text // only for a key for everything, to be used from elsewhere
+	// Expected says whether the key is as the caller has seen it; nil: whatever it
+	// is.
+	Expected func(apikey.Key) bool
 }
 
 // LimitPatch is what is to change of a limit of a key's own. Of a key that has none
@@ -83,9 +86,10 @@ func (p KeyPatch) of(key apikey.Key) (apikey.Key, error) {
 // UpdateKey changes a key of the caller's and returns it as it is then, in force in
 // every server. Its scopes only ever get fewer. It returns secerr.ValidationFailed
 // for what a key cannot be, secerr.NotFound for a key that is not there or is
-// another's, secerr.Conflict for one that does not work any more, and
-// secerr.NonceRequired or secerr.NonceInvalid where a key for everything is to be
-// used from other networks and lacks its step-up, as for making it.
+// another's, secerr.PreconditionFailed for one that is not as expected,
+// secerr.Conflict for one that does not work any more, and secerr.NonceRequired or
+// secerr.NonceInvalid where a key for everything is to be used from other networks
+// and lacks its step-up, as for making it.
 func (s *Service) UpdateKey(ctx context.Context, c Caller, id string, p KeyPatch) (apikey.Key, error) {
 	if err := s.checkOwn(ctx, c, id); err != nil {
 		return apikey.Key{}, err
@@ -95,6 +99,9 @@ func (s *Service) UpdateKey(ctx context.Context, c Caller, id string, p KeyPatch
 		before, err := apikey.ByID(tx, id)
 		if err != nil {
 			return err
+		}
+		if p.Expected != nil && !p.Expected(before) {
+			return secerr.New(secerr.PreconditionFailed, "The key has changed in the meantime. Read it again and repeat your change.")
 		}
 		after, err := p.of(before)
 		if err != nil {
