@@ -139,11 +139,3 @@ func sameJSON(t *testing.T, a, b []byte) bool {
 	}
 	return reflect.DeepEqual(x, y)
 }
-
-// texts are words of some type as text.
-func texts[T ~string](words []T) (list []string) {
-	for _, word := range words {
-		list = append(list, string(word))
-	}
-	return list
-}

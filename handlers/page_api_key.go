@@ -81,10 +81,10 @@ func scopeRow(scope security.ScopeDetail) views.KeyScopeRow {
 	return row
 }
 
-func texts(permissions []rbac.Permission) []string {
-	var list []string
-	for _, p := range permissions {
-		list = append(list, string(p))
+// texts are words of some type as text.
+func texts[T ~string](words []T) (list []string) {
+	for _, word := range words {
+		list = append(list, string(word))
 	}
 	return list
 }

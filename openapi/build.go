@@ -89,10 +89,11 @@ type access struct {
 }
 
 var accesses = map[string]access{
-	"public":     {text: "anybody"},
-	"any":        {text: "a signed-in person or an API key", person: true, key: true},
-	"person":     {text: "a signed-in person, about their own account; no API key", person: true},
-	"permission": {text: "a signed-in person or an API key, with `%s`", person: true, key: true, permission: true},
+	"public":             {text: "anybody"},
+	"any":                {text: "a signed-in person or an API key", person: true, key: true},
+	"person":             {text: "a signed-in person, about their own account; no API key", person: true},
+	"permission":         {text: "a signed-in person or an API key, with `%s`", person: true, key: true, permission: true},
+	"permission in part": {text: "a signed-in person or an API key, with `%s` for all or for some of it; the answer holds no more", person: true, key: true, permission: true},
 	"own or permission": {text: "a signed-in person for what is their own; a person or an API key with `%s` for what is another's",
 		person: true, key: true, permission: true, own: true},
 }

@@ -75,7 +75,7 @@ func TestOperationIsRead(t *testing.T) {
 			if o.Curl != want {
 				t.Errorf("curl is\n%s\nand should be\n%s", o.Curl, want)
 			}
-			if len(o.Parameters) != 2 || o.Parameters[0].Name != "id" || !o.Parameters[0].Required || o.Parameters[1].Name != "X-Patronus-Nonce" || o.Parameters[1].Required {
+			if len(o.Parameters) != 3 || o.Parameters[0].Name != "id" || !o.Parameters[0].Required || o.Parameters[1].Name != "If-Match" || o.Parameters[2].Name != "X-Patronus-Nonce" || o.Parameters[2].Required {
 				t.Errorf("the parameters are %+v", o.Parameters)
 			}
 			if len(o.Bodies) != 2 || o.Bodies[0].Type.Object != "object-userpatch" || o.Optional {
