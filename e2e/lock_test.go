@@ -35,7 +35,7 @@ func TestLockedAccount(t *testing.T) {
 		admin.visit("/audit?event_type=account_lock", 200)
 		admin.row(user.email)
 		admin.clicks("/users")
-		admin.fill("email", user.email)
+		admin.fill("q", user.email)
 		admin.submit("/users", 200)
 		admin.follow("main tbody a", 200)
 		id := admin.path()

@@ -79,7 +79,7 @@ func (s *Server) apiPolicyHistory(c echo.Context) error {
 	if fields := append(secerr.FieldsOf(limitErr), secerr.FieldsOf(cursorErr)...); len(fields) > 0 {
 		return secerr.InvalidFields(fields...)
 	}
-	changes, next, err := s.service.PolicyHistory(c.Request().Context(), before, limit)
+	changes, next, err := s.service.PolicyHistory(c.Request().Context(), caller(c), before, limit)
 	if err != nil {
 		return err
 	}

@@ -73,9 +73,17 @@ func (s *Server) apiGetUser(c echo.Context) error {
 	return answerUser(c, u)
 }
 
+// userTagged is what the entity tag of a user tells apart: all but their last
+// sign-in, or it would be another with each.
+func userTagged(u user.User) userJSON {
+	shown := showUser(u)
+	shown.LastLoginAt = nil
+	return shown
+}
+
 // answerUser shows a user with their entity tag.
 func answerUser(c echo.Context, u user.User) error {
-	if err := setETag(c, showUser(u)); err != nil {
+	if err := setETag(c, userTagged(u)); err != nil {
 		return err
 	}
 	return c.JSON(http.StatusOK, showUser(u))
@@ -98,7 +106,7 @@ func (s *Server) apiPatchUser(c echo.Context) error {
 	}
 	u, err := s.service.UpdateUser(c.Request().Context(), caller(c), nonceHeader(c), c.Param("id"), security.UserPatch{Role: body.Role.value, Enabled: body.Enabled.value,
 		Expected: func(now user.User) bool {
-			tag, err := etagOf(showUser(now))
+			tag, err := etagOf(userTagged(now))
 			return err == nil && condition.met(tag)
 		}})
 	if err != nil {

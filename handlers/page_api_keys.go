@@ -142,6 +142,10 @@ func (s *Server) submitRevokeKey(c echo.Context) error {
 	if err := s.service.RevokeKey(ctx, who, c.Param("id")); err != nil {
 		return err
 	}
+	// Who may end a key and not read it is not denied what they did not ask for.
+	if !who.Held().On(rbac.APIKeysRead, c.Param("id")) {
+		return c.Redirect(http.StatusSeeOther, "/api-keys?done=revoked")
+	}
 	if key, err := s.service.Key(ctx, who, c.Param("id")); err == nil && key.UserID != who.User.ID {
 		return c.Redirect(http.StatusSeeOther, "/api-keys/"+key.ID+"?done=revoked")
 	}

@@ -123,7 +123,7 @@ func (s *Server) renderStalePolicy(c echo.Context, section policy.Section, edit 
 	if err != nil {
 		return secerr.Wrap(secerr.BadRequest, "The form does not say which policy it is about.", err)
 	}
-	between, err := s.service.PolicyChangesSince(c.Request().Context(), seen, historyPerPage)
+	between, err := s.service.PolicyChangesSince(c.Request().Context(), caller(c), seen, historyPerPage)
 	if err != nil {
 		return err
 	}

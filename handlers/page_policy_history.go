@@ -28,7 +28,7 @@ func (s *Server) pagePolicyHistory(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	changes, next, err := s.service.PolicyHistory(c.Request().Context(), before, historyPerPage)
+	changes, next, err := s.service.PolicyHistory(c.Request().Context(), caller(c), before, historyPerPage)
 	if err != nil {
 		return err
 	}

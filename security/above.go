@@ -3,7 +3,9 @@ package security
 import (
 	"context"
 	"errors"
+	"time"
 
+	"patronus.internal/dashboard/security/apikey"
 	"patronus.internal/dashboard/security/audit"
 	"patronus.internal/dashboard/security/db"
 	"patronus.internal/dashboard/security/rbac"
@@ -39,11 +41,11 @@ func notAbove(r db.Reader, c Caller, u user.User) error {
 	if u.ID == c.User.ID {
 		return nil
 	}
-	grants, err := grantsOf(r, u.ID)
+	held, err := heldBy(r, u)
 	if err != nil {
 		return err
 	}
-	if c.owner().Covers(rbac.Held{Role: rbac.Role(u.Role), Grants: grants}) {
+	if c.owner().Covers(held) {
 		return nil
 	}
 	return errAbove(u.ID)
@@ -80,29 +82,56 @@ func (s *Service) deniedAbove(ctx context.Context, c Caller, err error) error {
 	return s.deny(ctx, c, refusal, details)
 }
 
+// maker is the caller as who made a link.
+func (c Caller) maker() user.Maker {
+	m := user.Maker{UserID: c.User.ID}
+	if c.Key != nil {
+		m.APIKeyID = c.Key.ID
+	}
+	return m
+}
+
 // madeByEnough returns the user of a link, or secerr.NotFound when whoever made it
 // could not make it for them now: somebody who was invited as a user and is an admin
-// by now is above the one who kept the invitation.
-func madeByEnough(r db.Reader, u user.User, maker func(db.Reader) (string, error)) (user.User, error) {
-	id, err := maker(r)
-	if err != nil || id == "" {
+// by now is above the one who kept the invitation. One that was made with an API key
+// is bound by its scopes, as the key was, and ends with it.
+func madeByEnough(r db.Reader, now time.Time, u user.User, made func(db.Reader) (user.Maker, error)) (user.User, error) {
+	by, err := made(r)
+	if err != nil || by == (user.Maker{}) {
 		return u, err
 	}
-	by, err := user.ByID(r, id)
-	if err != nil || !by.Enabled {
+	c := Caller{}
+	if c.User, err = user.ByID(r, by.UserID); err != nil || !c.User.Enabled {
 		return user.User{}, absent(err, user.ErrLink(nil))
 	}
-	grants, err := grantsOf(r, by.ID)
+	if c.grants, err = grantsOf(r, by.UserID); err != nil {
+		return user.User{}, err
+	}
+	if by.APIKeyID != "" {
+		key, err := apikey.ByID(r, by.APIKeyID)
+		if err != nil || !key.Usable(now) {
+			return user.User{}, absent(err, user.ErrLink(nil))
+		}
+		c.Key, c.scopes = &key, scopesOf(key.Scopes)
+	}
+	held, err := heldBy(r, u)
 	if err != nil {
 		return user.User{}, err
 	}
-	c := Caller{User: by, grants: grants}
-	if err := notAbove(r, c, u); secerr.Is(err, secerr.Forbidden) || err == nil && !c.Held().On(rbac.UsersWrite, u.ID) {
-		return user.User{}, user.ErrLink(err)
-	} else if err != nil {
-		return user.User{}, err
+	enough := c.owner().Covers(held) && c.Held().On(rbac.UsersWrite, u.ID)
+	if c.Key != nil {
+		enough = enough && c.Held().MayAppoint(held.Role) && c.Held().Covers(rbac.Held{Grants: held.Grants})
+	}
+	if u.ID != c.User.ID && !enough {
+		return user.User{}, user.ErrLink(errAbove(u.ID))
 	}
 	return u, nil
+}
+
+// heldBy is what a user may do.
+func heldBy(r db.Reader, u user.User) (rbac.Held, error) {
+	grants, err := grantsOf(r, u.ID)
+	return rbac.Held{Role: rbac.Role(u.Role), Grants: grants}, err
 }
 
 // MayActOn reports whether the caller has a permission for a user, and the user

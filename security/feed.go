@@ -89,6 +89,7 @@ func (s *Service) Follow(ctx context.Context, again func(context.Context) (Calle
 		if who.Reach(rbac.AuditRead) == rbac.None {
 			return secerr.New(secerr.Forbidden, "You may not read the log any more.")
 		}
+		s.noteScope(ctx, who, rbac.AuditRead) // it may stay for weeks
 		f, _ := withinReach(who, audit.Filter{After: after, OldestFirst: true, Limit: feedBatch})
 		events, more, err := audit.List(s.db.Read(ctx), f)
 		if err != nil {

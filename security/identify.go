@@ -148,8 +148,10 @@ func (s *Service) VerifyKey(ctx context.Context, req Request, bearer secret.Text
 		c.scopes = append(c.scopes, rbac.Scope(scope))
 	}
 	if !key.From(req.IP) {
-		return Caller{}, s.deny(ctx, c, secerr.New(secerr.Forbidden, "This API key may not be used from this address."),
-			audit.Details{"networks": key.Networks})
+		// Counted, since no limit stands before it: whoever has such a key could fill
+		// the log.
+		s.noteRefusal(ctx, audit.AuthorizationFailed, c.actor(), req.Route, "network_not_allowed")
+		return Caller{}, secerr.New(secerr.Forbidden, "This API key may not be used from this address.")
 	}
 	if req.Unseen {
 		return c, nil

@@ -3,6 +3,7 @@ package security
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -159,14 +160,17 @@ func (s *Service) reloadKeys(ctx context.Context) {
 	}
 }
 
+// errPolicyUnusable is about a stored policy that the program cannot run with.
+var errPolicyUnusable = errors.New("the policy was altered outside of this program and is not one that it accepts")
+
 func loadPolicy(r db.Reader) (policy.Stored, error) {
 	stored, err := policy.Load(r)
 	if err != nil {
 		return policy.Stored{}, err
 	}
 	if err := stored.Policy.Validate(roleNames()); err != nil {
-		// Not wrapped: who asks for something else did nothing wrong.
-		return policy.Stored{}, fmt.Errorf("the policy was altered outside of this program and is not one that it accepts: %v. Put a backup of the database in its place, or the default in the place of the policy: dashboard policy reset", err)
+		// What is wrong is not wrapped: who asks for something else did nothing wrong.
+		return policy.Stored{}, fmt.Errorf("%w: %v. Put a backup of the database in its place, or the default in the place of the policy: dashboard policy reset", errPolicyUnusable, err)
 	}
 	return stored, nil
 }

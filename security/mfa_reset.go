@@ -35,7 +35,7 @@ func (s *Service) ResetMFA(ctx context.Context, email string) (secret.Text, erro
 			return err
 		}
 		var details audit.Details
-		if link, details, err = s.resetMFA(tx, u, ""); err != nil {
+		if link, details, err = s.resetMFA(tx, u, user.Maker{}); err != nil {
 			return err
 		}
 		if err := recordForHost(tx, audit.UserUpdate, details); err != nil {
@@ -63,7 +63,7 @@ func (s *Service) EnrolmentLink(ctx context.Context, c Caller, nonce secret.Text
 			return err
 		}
 		var details audit.Details
-		if link, details, err = s.resetMFA(tx, u, c.User.ID); err != nil {
+		if link, details, err = s.resetMFA(tx, u, c.maker()); err != nil {
 			return err
 		}
 		if err := recordAs(tx, c, audit.UserUpdate, audit.Warning, details); err != nil {
@@ -81,7 +81,7 @@ func (s *Service) EnrolmentLink(ctx context.Context, c Caller, nonce secret.Text
 const mfaReset = "mfa_reset"
 
 // resetMFA makes the link, and what its event says.
-func (s *Service) resetMFA(tx *db.Tx, u user.User, madeBy string) (secret.Text, audit.Details, error) {
+func (s *Service) resetMFA(tx *db.Tx, u user.User, madeBy user.Maker) (secret.Text, audit.Details, error) {
 	if u.PasswordHash.Empty() {
 		return secret.Text{}, nil, secerr.New(secerr.Conflict, "This user has set no password yet, so there is no second factor to reset.")
 	}
@@ -138,7 +138,7 @@ func (s *Service) EnrolByLink(ctx context.Context, req Request, kind session.Kin
 		const method = "enrolment_link"
 		refusal := user.SpendEnrolmentLink(tx, u.ID, token)
 		if refusal == nil {
-			_, refusal = madeByEnough(tx, u, func(r db.Reader) (string, error) { return user.EnrolmentLinkMaker(r, token) })
+			_, refusal = madeByEnough(tx, tx.Now(), u, func(r db.Reader) (user.Maker, error) { return user.EnrolmentLinkMaker(r, token) })
 		}
 		switch {
 		case secerr.Is(refusal, secerr.NotFound):
@@ -168,5 +168,5 @@ func goodEnrolmentLink(r db.Reader, token secret.Text, now time.Time) (user.User
 	if err != nil {
 		return user.User{}, err
 	}
-	return madeByEnough(r, u, func(r db.Reader) (string, error) { return user.EnrolmentLinkMaker(r, token) })
+	return madeByEnough(r, now, u, func(r db.Reader) (user.Maker, error) { return user.EnrolmentLinkMaker(r, token) })
 }

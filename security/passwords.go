@@ -152,7 +152,7 @@ func (s *Service) CheckLink(ctx context.Context, token secret.Text) (user.User, 
 	if err != nil {
 		return user.User{}, err
 	}
-	return madeByEnough(r, u, func(r db.Reader) (string, error) { return user.LinkMaker(r, token) })
+	return madeByEnough(r, s.now(), u, func(r db.Reader) (user.Maker, error) { return user.LinkMaker(r, token) })
 }
 
 // SetPasswordByLink uses a link up, sets the password and ends every session
@@ -173,7 +173,7 @@ func (s *Service) SetPasswordByLink(ctx context.Context, req Request, token, pw 
 		if err != nil {
 			return err
 		}
-		if _, err := madeByEnough(tx, u, func(r db.Reader) (string, error) { return user.LinkMaker(r, token) }); err != nil {
+		if _, err := madeByEnough(tx, tx.Now(), u, func(r db.Reader) (user.Maker, error) { return user.LinkMaker(r, token) }); err != nil {
 			return err
 		}
 		if err := s.unlockedByLink(tx, req, u); err != nil {

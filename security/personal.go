@@ -39,7 +39,7 @@ var held = []heldPart{
 	{name: "passwords", about: "when earlier passwords were replaced, of those that are kept so that none comes back soon",
 		query: "SELECT replaced_at_us FROM password_history WHERE user_id = $1 ORDER BY id"},
 	{name: "password_links", about: "one-time links that set a password",
-		query: "SELECT purpose, made_by, created_at_us, expires_at_us, used_at_us FROM password_links WHERE user_id = $1 ORDER BY created_at_us"},
+		query: "SELECT purpose, made_by, made_by_key, created_at_us, expires_at_us, used_at_us FROM password_links WHERE user_id = $1 ORDER BY created_at_us"},
 	{name: "enrolment_links", about: "one-time links that set up a second factor",
 		query: "SELECT made_by, created_at_us, expires_at_us, used_at_us FROM enrolment_links WHERE user_id = $1 ORDER BY created_at_us"},
 	{name: "failed_sign_ins", about: "wrong passwords that are counted against the account, by strangers together and by each device that signed in before",
@@ -73,9 +73,10 @@ var held = []heldPart{
 		query: "SELECT id, permission, NULLIF(resource_id, '') AS resource_id, granted_by, created_at_us FROM grants WHERE user_id = $1 ORDER BY id"},
 	{name: "consents", about: "versions of the notice that were agreed to",
 		query: "SELECT version, accepted_at_us FROM consents WHERE user_id = $1 ORDER BY version"},
-	{name: "saved_views", about: "filters of the audit log that were kept under a name",
+	{name: "saved_views", about: "filters of the audit log that were kept under a name", needs: rbac.AuditRead,
 		query: "SELECT id, name, query, created_at_us FROM saved_views WHERE user_id = $1 ORDER BY id"},
-	{name: "mails", about: "mail that waits to be sent, and that of the last day",
+	// Some of it names an address and a device.
+	{name: "mails", about: "mail that waits to be sent, and that of the last day", needs: rbac.SessionsRead,
 		by: func(_ *Service, u user.User) any { return u.Email },
 		query: `SELECT id, kind, recipient, details, created_at_us, expires_at_us, attempts, next_attempt_at_us, done_at_us, outcome
 			FROM outbox WHERE recipient = $1 ORDER BY id`},
@@ -130,7 +131,7 @@ func (s *Service) exportPerson(ctx context.Context, c Caller, u user.User, f exp
 	}
 	run.first.Store(1)
 	run.last.Store(newest)
-	readable, leftOut := partsFor(c, u)
+	readable, leftOut := s.partsFor(ctx, c, u)
 	details := audit.Details{"data": "user", "format": string(f), "target_user_id": u.ID, "target_email": u.Email}
 	if len(leftOut) > 0 {
 		details["left_out"] = namesOf(leftOut)
@@ -163,18 +164,23 @@ func (s *Service) exportPerson(ctx context.Context, c Caller, u user.User, f exp
 
 // partsFor divides what there is into what the caller may read and what not. A
 // person may read all that is their own.
-func partsFor(c Caller, u user.User) (readable []heldPart, leftOut []export.Part) {
+func (s *Service) partsFor(ctx context.Context, c Caller, u user.User) (readable []heldPart, leftOut []export.Part) {
 	may := func(p rbac.Permission) bool {
 		return p == "" || c.Key == nil && c.User.ID == u.ID || c.Held().On(p, u.ID)
 	}
 	for _, part := range held {
 		if may(part.needs) {
+			if part.needs != "" {
+				s.noteScope(ctx, c, part.needs)
+			}
 			readable = append(readable, part)
 		} else {
 			leftOut = append(leftOut, export.Part{Name: part.name, About: part.about})
 		}
 	}
-	if !may(rbac.AuditRead) {
+	if may(rbac.AuditRead) {
+		s.noteScope(ctx, c, rbac.AuditRead)
+	} else {
 		leftOut = append(leftOut, export.Events)
 	}
 	return readable, leftOut

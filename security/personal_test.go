@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -263,5 +264,39 @@ func TestExportOfAPersonTakesAPlace(t *testing.T) {
 	}
 	if _, err := e.service.Login(ctx, security.Request{}, session.API, email, secret.NewText(pw)); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestExportWithoutSessionsNamesNoAddress: mails about sign-ins do, too.
+func TestExportWithoutSessionsNamesNoAddress(t *testing.T) {
+	ctx := context.Background()
+	e := enrol(t, "admin")
+	u, _, err := e.service.AddUser(ctx, "vic@example.org", "user", secret.NewText(pw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ip := range []string{"198.51.100.1", "203.0.113.77"} {
+		if _, err := e.service.Login(ctx, security.Request{IP: netip.MustParseAddr(ip), UserAgent: "Mozilla/5.0 (X11; Linux x86_64) Firefox/128.0"}, session.API, "vic@example.org", secret.NewText(pw)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, token, err := e.service.CreateKey(ctx, e.caller, security.KeyRequest{Name: "x", Scopes: []string{"users:read"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := e.service.IdentifyBearer(ctx, security.Request{}, token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := e.export(key, u.ID, export.PersonJSON)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var parts map[string]json.RawMessage
+	if err := json.Unmarshal(text, &parts); err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(text, []byte("203.0.113.77")) {
+		t.Errorf("users:read alone reads: %s", parts["mails"])
 	}
 }

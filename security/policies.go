@@ -2,6 +2,7 @@ package security
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"patronus.internal/dashboard/security/audit"
@@ -151,10 +152,13 @@ func (s *Service) ResetPolicy(ctx context.Context, names ...string) ([]policy.Ch
 		return nil, err
 	}
 	var changes []policy.Change
-	return changes, s.commit(ctx, func(tx *db.Tx) error {
+	err = s.commit(ctx, func(tx *db.Tx) error {
 		current, err := loadPolicy(tx)
-		if err != nil {
+		if errors.Is(err, errPolicyUnusable) || errors.Is(err, policy.ErrUnreadable) {
 			return resetBroken(tx)
+		}
+		if err != nil {
+			return err
 		}
 		// Not Merge: what goes back to its default is better than what it was,
 		// also where the rest would not be let through with it.
@@ -168,6 +172,7 @@ func (s *Service) ResetPolicy(ctx context.Context, names ...string) ([]policy.Ch
 		})
 		return err
 	})
+	return changes, err
 }
 
 // resetBroken puts the default in the place of a policy that cannot be used. What

@@ -9,6 +9,7 @@ import (
 	"patronus.internal/dashboard/security/audit"
 	"patronus.internal/dashboard/security/db"
 	"patronus.internal/dashboard/security/policy"
+	"patronus.internal/dashboard/security/rbac"
 	"patronus.internal/dashboard/security/secerr"
 )
 
@@ -28,27 +29,38 @@ type PolicyChange struct {
 
 // PolicyHistory lists the changes of the policy, newest first, limit at most, those
 // before an event (0: the newest), and the event to go on before (0 at the end). It
-// tells what the log tells, as far as that is kept.
-func (s *Service) PolicyHistory(ctx context.Context, before int64, limit int) ([]PolicyChange, int64, error) {
-	events, next, err := audit.List(s.db.Read(ctx), audit.Filter{Type: audit.PolicyChange, Before: before, Limit: limit})
-	if err != nil {
-		return nil, 0, err
-	}
-	changes := make([]PolicyChange, 0, len(events))
-	for _, event := range events {
-		one, err := policyChangeOf(event)
+// tells what the log tells, as far as that is kept, and who made them to those who may
+// read the log.
+func (s *Service) PolicyHistory(ctx context.Context, c Caller, before int64, limit int) ([]PolicyChange, int64, error) {
+	changes := make([]PolicyChange, 0, limit)
+	for {
+		events, next, err := audit.List(s.db.Read(ctx), audit.Filter{Type: audit.PolicyChange, Before: before, Limit: limit - len(changes)})
 		if err != nil {
 			return nil, 0, err
 		}
-		changes = append(changes, one)
+		for _, event := range events {
+			one, err := policyChangeOf(event)
+			if secerr.Is(err, secerr.NotFound) { // of the notice
+				continue
+			}
+			if err != nil {
+				return nil, 0, err
+			}
+			if c.Reach(rbac.AuditRead) != rbac.All { // whose the names are to read
+				one.UserID, one.Email, one.KeyID = "", "", ""
+			}
+			changes = append(changes, one)
+		}
+		if before = next; next == 0 || len(changes) == limit {
+			return changes, next, nil
+		}
 	}
-	return changes, next, nil
 }
 
 // PolicyChangesSince lists the changes that followed a version, newest first, limit
 // at most.
-func (s *Service) PolicyChangesSince(ctx context.Context, version int64, limit int) ([]PolicyChange, error) {
-	changes, _, err := s.PolicyHistory(ctx, 0, limit)
+func (s *Service) PolicyChangesSince(ctx context.Context, c Caller, version int64, limit int) ([]PolicyChange, error) {
+	changes, _, err := s.PolicyHistory(ctx, c, 0, limit)
 	for i, one := range changes {
 		if one.Version <= version {
 			return changes[:i], err
@@ -69,15 +81,21 @@ func policyChangeAt(r db.Reader, id int64) (PolicyChange, error) {
 	return policyChangeOf(event)
 }
 
+// policyChangeOf reads one, or returns secerr.NotFound for a change of the notice,
+// which is an event of the same type.
 func policyChangeOf(event audit.Record) (PolicyChange, error) {
 	var details struct {
 		Version int64           `json:"version"`
 		Changes []policy.Change `json:"changes"`
 		Undoes  int64           `json:"undoes"`
 		Actor   string          `json:"actor"`
+		Notice  string          `json:"notice"`
 	}
 	if err := json.Unmarshal(event.Details, &details); err != nil {
 		return PolicyChange{}, fmt.Errorf("the details of event %d are not those of a change of the policy: %w", event.Seq, err)
+	}
+	if details.Notice != "" {
+		return PolicyChange{}, secerr.New(secerr.NotFound, "This event is no change of the policy, but of the notice.")
 	}
 	return PolicyChange{ID: event.Seq, Time: event.Time, UserID: event.Actor.UserID, Email: event.Actor.Email, KeyID: event.Actor.APIKeyID,
 		Host: details.Actor == "cli", Erased: event.ErasedBy != 0 && event.Actor.Email == "", Version: details.Version, Changes: details.Changes, Undoes: details.Undoes}, nil

@@ -47,7 +47,7 @@ func TestChangesOfThePolicyCanBeUndone(t *testing.T) {
 	e.patches(t, security.PolicyPatch{Patch: []byte(`{"audit":{"retention_days":30},"mfa":{"required_roles":[]},"sessions":{"idle_secs":600}}`)})
 	e.patches(t, security.PolicyPatch{Patch: []byte(`{"audit":{"retention_days":40},"passwords":{"history":9}}`)})
 
-	history, next, err := e.service.PolicyHistory(ctx, 0, 10)
+	history, next, err := e.service.PolicyHistory(ctx, e.caller, 0, 10)
 	if err != nil || next != 0 || len(history) != 2 {
 		t.Fatalf("%+v, %d, %v", history, next, err)
 	}
@@ -56,10 +56,10 @@ func TestChangesOfThePolicyCanBeUndone(t *testing.T) {
 		len(first.Changes) != 3 || first.Changes[0].Setting != "sessions.idle_secs" {
 		t.Errorf("%+v", first)
 	}
-	if page, next, err := e.service.PolicyHistory(ctx, second.ID, 1); err != nil || next != 0 || len(page) != 1 || page[0].ID != first.ID {
+	if page, next, err := e.service.PolicyHistory(ctx, e.caller, second.ID, 1); err != nil || next != 0 || len(page) != 1 || page[0].ID != first.ID {
 		t.Errorf("%+v, %d, %v", page, next, err)
 	}
-	if since, err := e.service.PolicyChangesSince(ctx, 1, 10); err != nil || len(since) != 1 || since[0].ID != second.ID {
+	if since, err := e.service.PolicyChangesSince(ctx, e.caller, 1, 10); err != nil || len(since) != 1 || since[0].ID != second.ID {
 		t.Errorf("%+v, %v", since, err)
 	}
 
@@ -79,7 +79,7 @@ func TestChangesOfThePolicyCanBeUndone(t *testing.T) {
 	if changes := policy.Diff(want, e.service.Policy()); changes != nil {
 		t.Errorf("not as before: %v", changes)
 	}
-	history, _, err = e.service.PolicyHistory(ctx, 0, 10)
+	history, _, err = e.service.PolicyHistory(ctx, e.caller, 0, 10)
 	if err != nil || len(history) != 3 || history[0].Undoes != first.ID || history[0].Version != 3 {
 		t.Fatalf("%+v, %v", history, err)
 	}
@@ -109,7 +109,7 @@ func TestUndoIsCheckedToo(t *testing.T) {
 	e := enrol(t, "admin")
 	e.patches(t, security.PolicyPatch{Patch: []byte(`{"sessions":{"idle_secs":600}}`)})
 	e.patches(t, security.PolicyPatch{Patch: []byte(`{"sessions":{"absolute_secs":900}}`)})
-	history, _, err := e.service.PolicyHistory(ctx, 0, 10)
+	history, _, err := e.service.PolicyHistory(ctx, e.caller, 0, 10)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func TestErasedPersonStaysInTheHistory(t *testing.T) {
 	if err := e.service.DeleteUser(ctx, bob, nonce, e.caller.User.ID, true); err != nil {
 		t.Fatal(err)
 	}
-	history, _, err := e.service.PolicyHistory(ctx, 0, 10)
+	history, _, err := e.service.PolicyHistory(ctx, e.caller, 0, 10)
 	if err != nil || len(history) != 1 || !history[0].Erased || history[0].Email != "" || len(history[0].Changes) != 2 {
 		t.Fatalf("%+v, %v", history, err)
 	}

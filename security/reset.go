@@ -93,7 +93,7 @@ func (s *Service) ResetLink(ctx context.Context, c Caller, nonce secret.Text, us
 		if err := outbox.Drop(tx, outbox.PasswordReset, u.Email); err != nil {
 			return err
 		}
-		token, err := user.IssueLink(tx, s.rand, user.Link{UserID: u.ID, Purpose: user.Reset, Lifetime: ResetLifetime, MadeBy: c.User.ID})
+		token, err := user.IssueLink(tx, s.rand, user.Link{UserID: u.ID, Purpose: user.Reset, Lifetime: ResetLifetime, MadeBy: c.maker()})
 		if err != nil {
 			return err
 		}

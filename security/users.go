@@ -50,7 +50,8 @@ const maxSearched = 254
 
 // User returns one user, or secerr.NotFound.
 func (s *Service) User(ctx context.Context, id string) (user.User, error) {
-	return s.userNow(ctx, id)
+	u, err := user.ByID(s.db.Read(ctx), id)
+	return u.WithoutPassword(), err
 }
 
 // ListUsers is the command of the host that lists every user, oldest first. As
@@ -118,7 +119,7 @@ func (s *Service) InviteUser(ctx context.Context, c Caller, email, role string) 
 			return err
 		}
 		if s.mailer == nil {
-			token, err := user.IssueLink(tx, s.rand, user.Link{UserID: u.ID, Purpose: user.Invite, Lifetime: invitationLifetime, MadeBy: c.User.ID})
+			token, err := user.IssueLink(tx, s.rand, user.Link{UserID: u.ID, Purpose: user.Invite, Lifetime: invitationLifetime, MadeBy: c.maker()})
 			if err != nil {
 				return err
 			}
@@ -156,9 +157,7 @@ func (s *Service) checkRoleGiven(ctx context.Context, c Caller, role rbac.Role, 
 		return s.deny(ctx, c, secerr.New(secerr.InsufficientScope, "A key gives a role only with scopes for all that the role may do."), details)
 	}
 	if slices.Contains(rbac.UpTo(rbac.Role(c.User.Role)), role) {
-		if role == rbac.Admin {
-			s.noteScope(ctx, c, rbac.AllScopes.Permissions()...)
-		}
+		s.noteScope(ctx, c, rbac.Appointing(role)...)
 		return nil
 	}
 	return s.deny(ctx, c, secerr.New(secerr.Forbidden, "You cannot give a role above your own."), details)

@@ -35,14 +35,22 @@ func Check(text string) (string, error) {
 		return "", secerr.Invalid("text", "Use 20,000 characters at most.")
 	case strings.ContainsFunc(text, hidden):
 		return "", secerr.Invalid("text", "There are characters in it that cannot be seen, or that turn the direction of writing. Leave them out.")
+	case text != "" && !strings.ContainsFunc(text, unicode.IsLetter):
+		return "", secerr.Invalid("text", "There is no word in it. An empty text takes the notice away.")
 	}
 	return text, nil
 }
 
-// hidden is a control character, or one of those by which a text shows something
-// other than it says (Unicode Technical Report 36, §3.1).
+// hidden is a character that cannot be seen, or one of those by which a text shows
+// something other than it says (UTR #36 §3.1). Joiners are let through: some scripts
+// cannot be written without, nor can many emoji.
 func hidden(r rune) bool {
-	return unicode.IsControl(r) && r != '\n' && r != '\t' || r >= 0x202A && r <= 0x202E || r >= 0x2066 && r <= 0x2069
+	switch r {
+	case '\n', '\t', '\u200C', '\u200D', '\uFE0E', '\uFE0F':
+		return false
+	}
+	return !unicode.IsGraphic(r) || r == '\u2800' ||
+		unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
 // Current returns the notice of now. Where there is none, or it was taken away, it

@@ -21,8 +21,11 @@ type Stored struct {
 	Version int64
 }
 
+// ErrUnreadable is about a stored document that does not parse.
+var ErrUnreadable = errors.New("policy: the stored document does not parse")
+
 // Load reads the policy. A database that has none yet has the default, as
-// version 0.
+// version 0. It returns ErrUnreadable for one that somebody broke.
 func Load(r db.Reader) (Stored, error) {
 	var document string
 	stored := Stored{Policy: Default()}
@@ -36,7 +39,7 @@ func Load(r db.Reader) (Stored, error) {
 	// The document lies over the defaults, so that a setting that a newer
 	// program knows has its default until somebody changes it.
 	if err := json.Unmarshal([]byte(document), &stored.Policy); err != nil {
-		return Stored{}, fmt.Errorf("policy: the stored document does not parse: %w", err)
+		return Stored{}, fmt.Errorf("%w: %w", ErrUnreadable, err)
 	}
 	return stored, nil
 }

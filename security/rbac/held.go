@@ -77,11 +77,22 @@ func (h Held) Covers(other Held) bool {
 	})
 }
 
+// Appointing lists what a role may do for everybody.
+func Appointing(role Role) []Permission {
+	var list []Permission
+	for _, p := range all {
+		if Of(role, p) == All {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
 // MayAppoint reports whether somebody reaches all that a role does for everybody:
 // a key, by its scopes too. What a role has of its own alone gives nobody else
 // anything.
 func (h Held) MayAppoint(role Role) bool {
-	return !slices.ContainsFunc(all, func(p Permission) bool { return Of(role, p) == All && h.Reach(p) != All })
+	return !slices.ContainsFunc(Appointing(role), func(p Permission) bool { return h.Reach(p) != All })
 }
 
 // MayScope reports whether somebody holds, at least in part, every permission

@@ -21,7 +21,7 @@ func IssueEnrolmentLink(tx *db.Tx, random io.Reader, l Link) (secret.Text, error
 		return secret.Text{}, fmt.Errorf("user: %w", err)
 	}
 	_, err = tx.Exec(`INSERT INTO enrolment_links (token_hash, user_id, made_by, created_at_us, expires_at_us) VALUES ($1, $2, $3, $4, $5)`,
-		token.Hash(), l.UserID, l.maker(), db.Micros(tx.Now()), db.Micros(tx.Now().Add(l.Lifetime)))
+		token.Hash(), l.UserID, orNull(l.MadeBy.UserID), db.Micros(tx.Now()), db.Micros(tx.Now().Add(l.Lifetime)))
 	if err != nil {
 		return secret.Text{}, fmt.Errorf("user: issue an enrolment link: %w", err)
 	}

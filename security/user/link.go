@@ -24,16 +24,20 @@ type Link struct {
 	UserID   string // whose password or second factor it is about
 	Purpose  string // of one to a password
 	Lifetime time.Duration
-	// MadeBy is the id of the user who made it and saw its token; empty for the
-	// host, and where it goes to the mailbox alone.
-	MadeBy string
+	// MadeBy is who made it and saw its token; empty for the host, and where it goes
+	// to the mailbox alone.
+	MadeBy Maker
 }
 
-func (l Link) maker() any {
-	if l.MadeBy == "" {
+// Maker is who made a link: a user, and the API key if it was made with one. The
+// zero value is the host.
+type Maker struct{ UserID, APIKeyID string }
+
+func orNull(id string) any {
+	if id == "" {
 		return nil
 	}
-	return l.MadeBy
+	return id
 }
 
 // IssueLink stores a one-time link and returns its token. Older links of the
@@ -47,8 +51,8 @@ func IssueLink(tx *db.Tx, random io.Reader, l Link) (secret.Text, error) {
 	if err != nil {
 		return secret.Text{}, fmt.Errorf("user: %w", err)
 	}
-	_, err = tx.Exec(`INSERT INTO password_links (token_hash, user_id, purpose, made_by, created_at_us, expires_at_us) VALUES ($1, $2, $3, $4, $5, $6)`,
-		token.Hash(), l.UserID, l.Purpose, l.maker(), db.Micros(tx.Now()), db.Micros(tx.Now().Add(l.Lifetime)))
+	_, err = tx.Exec(`INSERT INTO password_links (token_hash, user_id, purpose, made_by, made_by_key, created_at_us, expires_at_us) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+		token.Hash(), l.UserID, l.Purpose, orNull(l.MadeBy.UserID), orNull(l.MadeBy.APIKeyID), db.Micros(tx.Now()), db.Micros(tx.Now().Add(l.Lifetime)))
 	if err != nil {
 		return secret.Text{}, fmt.Errorf("user: issue a link: %w", err)
 	}
@@ -68,23 +72,23 @@ func ErrLink(cause error) *secerr.Error {
 	return secerr.Wrap(secerr.NotFound, "This link is not good any more: it was used, replaced by a newer one, or has expired. Ask for a new one.", cause)
 }
 
-// LinkMaker is the id of who made a link to a password, empty for the host, for
-// one in a mail, and where there is none.
-func LinkMaker(r db.Reader, token secret.Text) (string, error) {
-	return maker(r.QueryRow("SELECT made_by FROM password_links WHERE token_hash = $1", token.Hash()))
+// LinkMaker is who made a link to a password, empty for the host, for one in a
+// mail, and where there is none.
+func LinkMaker(r db.Reader, token secret.Text) (Maker, error) {
+	return maker(r.QueryRow("SELECT made_by, made_by_key FROM password_links WHERE token_hash = $1", token.Hash()))
 }
 
 // EnrolmentLinkMaker is LinkMaker for a link to a second factor.
-func EnrolmentLinkMaker(r db.Reader, token secret.Text) (string, error) {
-	return maker(r.QueryRow("SELECT made_by FROM enrolment_links WHERE token_hash = $1", token.Hash()))
+func EnrolmentLinkMaker(r db.Reader, token secret.Text) (Maker, error) {
+	return maker(r.QueryRow("SELECT made_by, NULL FROM enrolment_links WHERE token_hash = $1", token.Hash()))
 }
 
-func maker(row *sql.Row) (string, error) {
-	var by sql.NullString
-	if err := row.Scan(&by); err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return "", fmt.Errorf("user: who made a link: %w", err)
+func maker(row *sql.Row) (Maker, error) {
+	var userID, keyID sql.NullString
+	if err := row.Scan(&userID, &keyID); err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return Maker{}, fmt.Errorf("user: who made a link: %w", err)
 	}
-	return by.String, nil
+	return Maker{userID.String, keyID.String}, nil
 }
 
 // ByLink returns the enabled user of a link that is good now, or
