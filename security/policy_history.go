@@ -32,15 +32,17 @@ type PolicyChange struct {
 // tells what the log tells, as far as that is kept, and who made them to those who may
 // read the log.
 func (s *Service) PolicyHistory(ctx context.Context, c Caller, before int64, limit int) ([]PolicyChange, int64, error) {
+	r := s.db.Read(ctx)
 	changes := make([]PolicyChange, 0, limit)
 	for {
-		events, next, err := audit.List(s.db.Read(ctx), audit.Filter{Type: audit.PolicyChange, Before: before, Limit: limit - len(changes)})
+		// As many again as were none: a notice has events of this type, too.
+		events, next, err := audit.List(r, audit.Filter{Type: audit.PolicyChange, Before: before, Limit: limit - len(changes)})
 		if err != nil {
 			return nil, 0, err
 		}
 		for _, event := range events {
 			one, err := policyChangeOf(event)
-			if secerr.Is(err, secerr.NotFound) { // of the notice
+			if secerr.Is(err, secerr.NotFound) {
 				continue
 			}
 			if err != nil {
@@ -75,15 +77,16 @@ func policyChangeAt(r db.Reader, id int64) (PolicyChange, error) {
 	if err != nil {
 		return PolicyChange{}, err
 	}
-	if event.Type != audit.PolicyChange {
-		return PolicyChange{}, secerr.New(secerr.NotFound, "This event is no change of the policy.")
-	}
 	return policyChangeOf(event)
 }
 
-// policyChangeOf reads one, or returns secerr.NotFound for a change of the notice,
-// which is an event of the same type.
+// policyChangeOf is the change that an event tells of, or secerr.NotFound where it
+// tells of something else, as another notice.
 func policyChangeOf(event audit.Record) (PolicyChange, error) {
+	none := secerr.New(secerr.NotFound, "This event is no change of the policy.")
+	if event.Type != audit.PolicyChange {
+		return PolicyChange{}, none
+	}
 	var details struct {
 		Version int64           `json:"version"`
 		Changes []policy.Change `json:"changes"`
@@ -95,7 +98,7 @@ func policyChangeOf(event audit.Record) (PolicyChange, error) {
 		return PolicyChange{}, fmt.Errorf("the details of event %d are not those of a change of the policy: %w", event.Seq, err)
 	}
 	if details.Notice != "" {
-		return PolicyChange{}, secerr.New(secerr.NotFound, "This event is no change of the policy, but of the notice.")
+		return PolicyChange{}, none
 	}
 	return PolicyChange{ID: event.Seq, Time: event.Time, UserID: event.Actor.UserID, Email: event.Actor.Email, KeyID: event.Actor.APIKeyID,
 		Host: details.Actor == "cli", Erased: event.ErasedBy != 0 && event.Actor.Email == "", Version: details.Version, Changes: details.Changes, Undoes: details.Undoes}, nil

@@ -102,6 +102,35 @@ func TestChangesOfThePolicyCanBeUndone(t *testing.T) {
 	}
 }
 
+// TestANoticeIsNoChangeOfThePolicy: its events are of the same type and are not in
+// the history, which goes on behind them, and cannot be undone.
+func TestANoticeIsNoChangeOfThePolicy(t *testing.T) {
+	ctx := context.Background()
+	e := enrol(t, "admin")
+	e.patches(t, security.PolicyPatch{Patch: []byte(`{"audit":{"retention_days":30}}`)})
+	e.patches(t, security.PolicyPatch{Patch: []byte(`{"audit":{"retention_days":40}}`)})
+	for _, text := range []string{"Be kind.", ""} {
+		if _, err := e.service.SetNotice(ctx, e.caller, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e.patches(t, security.PolicyPatch{Patch: []byte(`{"audit":{"retention_days":50}}`)})
+
+	history, next, err := e.service.PolicyHistory(ctx, 0, 2)
+	if err != nil || len(history) != 2 || history[0].Version != 3 || history[1].Version != 2 || next != history[1].ID {
+		t.Fatalf("%+v, %d, %v", history, next, err)
+	}
+	if since, err := e.service.PolicyChangesSince(ctx, 1, 10); err != nil || len(since) != 2 {
+		t.Errorf("%+v, %v", since, err)
+	}
+	notice := history[0].ID - 1
+	for ; notice > history[1].ID; notice-- {
+		if _, err := e.service.PreviewPolicy(ctx, e.caller, security.PolicyPatch{Undo: notice}); !secerr.Is(err, secerr.NotFound) {
+			t.Errorf("event %d: %v", notice, err)
+		}
+	}
+}
+
 // TestUndoIsCheckedToo: an undo is held against the
 // same rules.
 func TestUndoIsCheckedToo(t *testing.T) {
