@@ -8,6 +8,7 @@ import (
 
 	"patronus.internal/dashboard/security"
 	"patronus.internal/dashboard/security/rbac"
+	"patronus.internal/dashboard/security/secerr"
 	"patronus.internal/dashboard/security/secret"
 	"patronus.internal/dashboard/security/stepup"
 	"patronus.internal/dashboard/security/user"
@@ -174,7 +175,8 @@ func (s *Server) renderUser(c echo.Context, status int, page views.Page, u user.
 	}
 	if who.Reach(rbac.APIKeysRead) != rbac.None {
 		keys, _, err := s.service.ListUserKeys(ctx, who, u.ID, "", keysPerPage)
-		if err != nil {
+		// Not found: of single keys that the caller may read of, none is theirs.
+		if err != nil && !secerr.Is(err, secerr.NotFound) {
 			return err
 		}
 		for _, key := range keys {
