@@ -46,6 +46,7 @@ func zelda(t *testing.T, e *enrolled, events int) (id string, nonce secret.Text)
 	if err := e.service.Unlock(ctx, e.caller, u.ID); err != nil {
 		t.Fatal(err)
 	}
+	zeldasKey(t, e, from)
 	err = e.service.AppendEvents(ctx, events, func(i int) audit.Event {
 		event := audit.Event{Type: audit.LoginAttempt, Actor: audit.Actor{UserID: u.ID, Email: erasedEmail, IPAddress: erasedAddress, UserAgent: erasedAgent},
 			Details: audit.Details{"reason": "wrong_password", "device": erasedAgent}}
@@ -71,6 +72,29 @@ func zelda(t *testing.T, e *enrolled, events int) (id string, nonce secret.Text)
 		t.Fatal(err)
 	}
 	return u.ID, nonce
+}
+
+// zeldasKey makes an API key that is called and bound by what tells of her, and
+// changes both.
+func zeldasKey(t *testing.T, e *enrolled, from security.Request) {
+	t.Helper()
+	ctx := context.Background()
+	in, err := e.service.Login(ctx, from, session.Browser, erasedEmail, secret.NewText(pw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	her, err := e.service.IdentifyCookie(ctx, from, in.Secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, _, err := e.service.CreateKey(ctx, her, security.KeyRequest{Name: "quintessence", Scopes: []string{"audit:read"}, Networks: []string{erasedAddress + "/32"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := "nightly"
+	if _, err := e.service.UpdateKey(ctx, her, key.ID, security.KeyPatch{Name: &name, Networks: new([]string)}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // traces counts in the files of a database what tells of the person.

@@ -2,6 +2,7 @@ package security
 
 import (
 	"context"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -148,27 +149,22 @@ func (s *Service) NarrowKey(ctx context.Context, c Caller, id string) (apikey.Ke
 	return changed, err
 }
 
-// keyChange is a setting of a key before and after, as the log tells it.
-type keyChange struct {
-	Setting string `json:"setting"`
-	Old     any    `json:"old"`
-	New     any    `json:"new"`
-}
-
-// keyChanges lists what differs.
-func keyChanges(before, after apikey.Key) []keyChange {
-	var changes []keyChange
+// keyChanges tells what differs, as the log names it: what was is "old_" and the name
+// of what is. Not in one list, since what is personal must be erased of it and the
+// rest must stay.
+func keyChanges(before, after apikey.Key) audit.Details {
+	changes := audit.Details{}
 	if before.Name != after.Name {
-		changes = append(changes, keyChange{"name", before.Name, after.Name})
+		changes["old_name"], changes["name"] = before.Name, after.Name
 	}
 	if !slices.Equal(before.Scopes, after.Scopes) {
-		changes = append(changes, keyChange{"scopes", before.Scopes, after.Scopes})
+		changes["old_scopes"], changes["scopes"] = before.Scopes, after.Scopes
 	}
 	if !slices.Equal(before.Networks, after.Networks) {
-		changes = append(changes, keyChange{"networks", before.Networks, after.Networks})
+		changes["old_networks"], changes["networks"] = append([]netip.Prefix{}, before.Networks...), append([]netip.Prefix{}, after.Networks...)
 	}
 	if (before.RateLimit == nil) != (after.RateLimit == nil) || before.RateLimit != nil && *before.RateLimit != *after.RateLimit {
-		changes = append(changes, keyChange{"rate_limit", before.RateLimit, after.RateLimit})
+		changes["old_rate_limit"], changes["rate_limit"] = before.RateLimit, after.RateLimit
 	}
 	return changes
 }
@@ -180,18 +176,15 @@ func changeKey(tx *db.Tx, c Caller, before, after apikey.Key, more audit.Details
 	if err != nil {
 		return apikey.Key{}, err
 	}
-	changes := keyChanges(before, after)
-	if len(changes) == 0 {
+	details := keyChanges(before, after)
+	if len(details) == 0 {
 		return changed, nil
 	}
 	if _, err := revocation.Advance(tx); err != nil {
 		return apikey.Key{}, err
 	}
-	// Without the scopes and networks: what is new of them is in the changes.
-	details := audit.Details{"target_api_key_id": after.ID, "name": after.Name, "key_prefix": after.KeyPrefix, "target_user_id": after.UserID, "changes": changes}
-	for name, value := range more {
-		details[name] = value
-	}
+	maps.Copy(details, more)
+	details["target_api_key_id"], details["name"], details["key_prefix"], details["target_user_id"] = after.ID, after.Name, after.KeyPrefix, after.UserID
 	return changed, record(tx, c, audit.APIKeyUpdate, details)
 }
 

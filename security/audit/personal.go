@@ -21,14 +21,14 @@ var personalNames = map[string]bool{
 type FreeText string
 
 // programNames are details whose texts are this program's own. "changes" are settings
-// of the policy with their values.
+// of the policy with their values, and never anything that a person named.
 var programNames = map[string]bool{"action": true, "route": true, "version": true, "acted": true, "about": true, "changes": true}
 
 // personal reports whether a detail may tell of a person, and so can be erased.
 // That is every text but those that only a program writes: a code ("wrong_password",
 // "audit:read"), an id or a time. What is not known to be harmless is personal.
 func personal(name string, value json.RawMessage) bool {
-	if personalNames[name] || strings.HasSuffix(name, "email") || strings.HasSuffix(name, "_ip") {
+	if personalNames[strings.TrimPrefix(name, "old_")] || strings.HasSuffix(name, "email") || strings.HasSuffix(name, "_ip") {
 		return true
 	}
 	if programNames[name] {

@@ -19,7 +19,7 @@ func TestWhatTellsOfAPersonCanBeErased(t *testing.T) {
 		{"since", "2026-01-02T03:04:05.678Z", false}, {"route", "GET /api/v1/audit", false}, {"action", "users.delete", false},
 		{"acted", "5-9,12", false},
 		{"changes", []map[string]any{{"setting": "mfa.required_roles", "old": []string{"admin"}, "new": nil}}, false},
-		{"target_email", "a@example.org", true}, {"filter_ip", "none", true}, {"name", "backup", true}, {"q", "zelda", true},
+		{"target_email", "a@example.org", true}, {"filter_ip", "none", true}, {"name", "backup", true}, {"old_name", "backup", true}, {"old_networks", []string{}, true}, {"q", "zelda", true},
 		{"target_network", "192.0.2.7/32", true}, {"ip_address", "192.0.2.7", true}, {"address", "2001:db8::1", true},
 		{"reason", "Zelda was here", true}, {"reason", FreeText("zelda-quintessence"), true}, {"new", map[string]any{"old": "A b"}, true},
 		{"at", "Tuesday", true}, {"note", "a@b.example", true},
