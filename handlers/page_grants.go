@@ -50,20 +50,30 @@ func (s *Server) grantRows(ctx context.Context, who security.Caller, userID stri
 		return nil, err
 	}
 	var rows []views.GrantRow
+	names := map[string]string{} // many grants are of few people
 	for _, g := range grants {
-		row := views.GrantRow{ID: g.ID, Permission: g.Permission, ResourceID: g.ResourceID, Label: permissionLabel(g.Permission), GrantedBy: g.GrantedBy, CreatedAt: g.CreatedAt}
-		rows = append(rows, row)
-		if !who.Held().On(rbac.UsersRead, g.GrantedBy) {
-			continue
+		if _, known := names[g.GrantedBy]; !known {
+			if names[g.GrantedBy], err = s.nameOf(ctx, who, g.GrantedBy); err != nil {
+				return nil, err
+			}
 		}
-		by, err := s.service.User(ctx, g.GrantedBy)
-		if err == nil {
-			rows[len(rows)-1].GrantedBy = by.Email
-		} else if !secerr.Is(err, secerr.NotFound) {
-			return nil, err
-		}
+		rows = append(rows, views.GrantRow{ID: g.ID, Permission: g.Permission, ResourceID: g.ResourceID, Label: permissionLabel(g.Permission),
+			GrantedBy: names[g.GrantedBy], CreatedAt: g.CreatedAt})
 	}
 	return rows, nil
+}
+
+// nameOf is the address of a user, or the id where they are gone or somebody may
+// not read of them.
+func (s *Server) nameOf(ctx context.Context, who security.Caller, id string) (string, error) {
+	if !who.Held().On(rbac.UsersRead, id) {
+		return id, nil
+	}
+	u, err := s.service.User(ctx, id)
+	if secerr.Is(err, secerr.NotFound) {
+		return id, nil
+	}
+	return u.Email, err
 }
 
 // submitGrant grants a permission.
