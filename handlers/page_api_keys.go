@@ -57,17 +57,9 @@ func keyRow(k apikey.Key) views.APIKeyRow {
 // keyRowNow is the row of a key that is listed, with what can be done to it now.
 func (s *Server) keyRowNow(k apikey.Key) views.APIKeyRow {
 	row := keyRow(k)
-	row.Rotatable = k.Usable(s.now()) && !rbac.CoverEveryChange(scopesOf(k))
+	row.Rotatable = k.Usable(s.now()) && !security.CoverEverything(k.Scopes)
 	row.Soon = k.ExpiresSoon(s.now())
 	return row
-}
-
-func scopesOf(k apikey.Key) []rbac.Scope {
-	scopes := make([]rbac.Scope, len(k.Scopes))
-	for i, scope := range k.Scopes {
-		scopes[i] = rbac.Scope(scope)
-	}
-	return scopes
 }
 
 // scopeGroups offers what somebody may give, resource by resource.

@@ -137,10 +137,15 @@ func heldBy(r db.Reader, u user.User) (rbac.Held, error) {
 // MayActOn reports whether the caller has a permission for a user, and the user
 // may do nothing that the caller may not, so that pages offer only what can be.
 func (s *Service) MayActOn(ctx context.Context, c Caller, p rbac.Permission, u user.User) (bool, error) {
-	if !c.Held().On(p, u.ID) {
+	return mayActOn(s.db.Read(ctx), c, p, u)
+}
+
+// mayActOn is MayActOn for a user, or for something of theirs that has one of ids.
+func mayActOn(r db.Reader, c Caller, p rbac.Permission, u user.User, ids ...string) (bool, error) {
+	if !c.Held().On(p, append(ids, u.ID)...) {
 		return false, nil
 	}
-	err := notAbove(s.db.Read(ctx), c, u)
+	err := notAbove(r, c, u)
 	if secerr.Is(err, secerr.Forbidden) {
 		return false, nil
 	}

@@ -108,7 +108,7 @@ func (s *Service) UpdateKey(ctx context.Context, c Caller, id string, p KeyPatch
 		if err != nil {
 			return err
 		}
-		if coverEverything(after.Scopes) && !withinNetworks(after.Networks, before.Networks) {
+		if CoverEverything(after.Scopes) && !withinNetworks(after.Networks, before.Networks) {
 			if err := stepup.Spend(tx, c.holder(), stepup.AllScopesKey, p.Nonce); err != nil {
 				return err
 			}

@@ -6,9 +6,7 @@ import (
 	"time"
 
 	"patronus.internal/dashboard/security/apikey"
-	"patronus.internal/dashboard/security/db"
 	"patronus.internal/dashboard/security/rbac"
-	"patronus.internal/dashboard/security/secerr"
 	"patronus.internal/dashboard/security/user"
 )
 
@@ -68,12 +66,13 @@ func (s *Service) InspectKey(ctx context.Context, c Caller, id string) (KeyDetai
 	if err != nil {
 		return KeyDetail{}, err
 	}
-	mayEnd, err := mayEndKey(r, c, key, owner)
+	mayEnd, err := mayActOn(r, c, rbac.APIKeysWrite, owner, key.ID)
 	if err != nil {
 		return KeyDetail{}, err
 	}
-	now := s.now()
-	d := KeyDetail{Key: key, Owner: owner.WithoutPassword(), Own: key.UserID == c.User.ID, MayEnd: mayEnd, Uses: uses, Scopes: scopeDetails(key, uses, rbac.Held{Role: rbac.Role(owner.Role), Grants: grants}, now)}
+	now, own := s.now(), key.UserID == c.User.ID
+	d := KeyDetail{Key: key, Owner: owner.WithoutPassword(), Own: own, MayEnd: own || mayEnd, Uses: uses,
+		Scopes: scopeDetails(key, uses, rbac.Held{Role: rbac.Role(owner.Role), Grants: grants}, now)}
 	if key.Usable(now) {
 		d.Kept, d.Taken = narrowed(key, uses, now)
 	}
@@ -83,22 +82,6 @@ func (s *Service) InspectKey(ctx context.Context, c Caller, id string) (KeyDetai
 		}
 	}
 	return d, nil
-}
-
-// mayEndKey reports whether RevokeKey would let the caller, so that pages offer
-// only what can be.
-func mayEndKey(r db.Reader, c Caller, key apikey.Key, owner user.User) (bool, error) {
-	if key.UserID == c.User.ID {
-		return true, nil
-	}
-	if !c.Held().On(rbac.APIKeysWrite, key.ID, key.UserID) {
-		return false, nil
-	}
-	err := notAbove(r, c, owner)
-	if secerr.Is(err, secerr.Forbidden) {
-		return false, nil
-	}
-	return err == nil, err
 }
 
 // recent reports whether a use counts for what a key needs.

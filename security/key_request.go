@@ -49,7 +49,7 @@ func (s *Service) parseKey(c Caller, r KeyRequest) (apikey.New, error) {
 		at := s.now().Add(time.Duration(*days) * 24 * time.Hour)
 		wanted.ExpiresAt = &at
 	}
-	if coverEverything(scopes) && r.ExpiresInDays == nil {
+	if CoverEverything(scopes) && r.ExpiresInDays == nil {
 		fields = append(fields, secerr.Field{Field: "expires_in_days", Detail: "A key for everything must expire."})
 	}
 	networks, refused := parseNetworks(r.Networks, scopes)
@@ -81,7 +81,7 @@ func parseScopes(raw []string) (scopes []string, refused []secerr.Field) {
 // why they are refused.
 func parseNetworks(raw, scopes []string) (networks []netip.Prefix, refused []secerr.Field) {
 	because := func(detail string) []secerr.Field { return []secerr.Field{{Field: "networks", Detail: detail}} }
-	if len(raw) == 0 && coverEverything(scopes) {
+	if len(raw) == 0 && CoverEverything(scopes) {
 		return nil, because("A key for everything must name the networks that it is used from.")
 	}
 	if len(raw) > maxNetworks {
@@ -139,12 +139,6 @@ func unseen(r rune) bool {
 		unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
-// coverEverything reports whether scopes are *:*, or change as much by other
+// CoverEverything reports whether scopes are *:*, or change as much by other
 // names.
-func coverEverything(scopes []string) bool {
-	parsed := make([]rbac.Scope, len(scopes))
-	for i, s := range scopes {
-		parsed[i] = rbac.Scope(s)
-	}
-	return rbac.CoverEveryChange(parsed)
-}
+func CoverEverything(scopes []string) bool { return rbac.CoverEveryChange(scopesOf(scopes)) }

@@ -45,7 +45,7 @@ func (s *Service) RotateKey(ctx context.Context, c Caller, r Rotation) (apikey.K
 		if err != nil {
 			return err
 		}
-		if coverEverything(before.Scopes) {
+		if CoverEverything(before.Scopes) {
 			if err := stepup.Spend(tx, c.holder(), stepup.AllScopesKey, r.Nonce); err != nil {
 				return err
 			}

@@ -34,7 +34,7 @@ func (s *Service) CreateKey(ctx context.Context, c Caller, r KeyRequest) (apikey
 	var key apikey.Key
 	var token secret.Text
 	err = s.change(ctx, c, func(tx *db.Tx) error {
-		if coverEverything(wanted.Scopes) {
+		if CoverEverything(wanted.Scopes) {
 			if err := stepup.Spend(tx, c.holder(), stepup.AllScopesKey, r.Nonce); err != nil {
 				return err
 			}
