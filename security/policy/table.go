@@ -10,7 +10,7 @@ const (
 
 // sections are the parts of the document in its order.
 var sections = []Section{
-	{"rate_limits", "Rate limits", "How much somebody may ask for. A limit is a bucket: it holds the requests and the extra ones together, and fills again evenly over the window."},
+	{"rate_limits", "Rate limits", "How much somebody may ask for. A limit is a bucket: it holds the requests and the burst together, and fills again evenly over the window."},
 	{"sessions", "Sessions", "How long a sign-in is good for, and how many there may be."},
 	{"passwords", "Passwords", "What a new password must be. Passwords that are in use stay."},
 	{"mfa", "Second factor", "Who must have one."},
@@ -136,7 +136,7 @@ func limits() []Setting {
 			Setting{Name: name + ".window_secs", Group: c.group, Label: "Window", Unit: Seconds, Min: 1, Max: day,
 				Meaning: "Over how long they are counted.", Counts: atOnce,
 				number: func(p *Policy) *int64 { return &c.of(p).WindowSecs }},
-			Setting{Name: name + ".burst", Group: c.group, Label: "Extra", Min: 0, Max: 1_000_000,
+			Setting{Name: name + ".burst", Group: c.group, Label: "Burst", Min: 0, Max: 1_000_000,
 				Meaning: "How many more may come at once, after a while without any.", Counts: atOnce,
 				number: func(p *Policy) *int64 { return &c.of(p).Burst }})
 	}
