@@ -44,7 +44,7 @@ func (s *Server) renderUsers(c echo.Context, status int, props views.UsersProps,
 	who := caller(c)
 	props.CanAdd, props.SendsMail = who.Reach(rbac.UsersWrite) == rbac.All, s.service.SendsMail()
 	props.CanRevokeAll, props.CanReenrollAll = mayForEveryone(who, rbac.SessionsWrite), mayForEveryone(who, rbac.UsersWrite)
-	props.Form.Roles = rolesFor(who)
+	props.Roles, props.Form.Roles = texts(rbac.Roles), rolesFor(who)
 	after, err := decodeIDCursor(values.Get("cursor"))
 	if err != nil {
 		return err
@@ -69,11 +69,7 @@ func (s *Server) renderUsers(c echo.Context, status int, props views.UsersProps,
 
 // rolesFor are the roles that somebody may give.
 func rolesFor(who security.Caller) []string {
-	var roles []string
-	for _, role := range rbac.UpTo(rbac.Role(who.User.Role)) {
-		roles = append(roles, string(role))
-	}
-	return roles
+	return texts(rbac.UpTo(rbac.Role(who.User.Role)))
 }
 
 // submitAddUser adds a user, and shows the link to the first password, this
@@ -174,7 +170,7 @@ func (s *Server) renderUser(c echo.Context, status int, page views.Page, u user.
 		props.Sessions = sessionRows(live, who)
 	}
 	if who.Reach(rbac.APIKeysRead) != rbac.None {
-		keys, _, err := s.service.ListUserKeys(ctx, who, u.ID, "", keysPerPage)
+		keys, next, err := s.service.ListUserKeys(ctx, who, u.ID, "", keysPerPage)
 		// Not found: of single keys that the caller may read of, none is theirs.
 		if err != nil && !secerr.Is(err, secerr.NotFound) {
 			return err
@@ -182,6 +178,7 @@ func (s *Server) renderUser(c echo.Context, status int, page views.Page, u user.
 		for _, key := range keys {
 			props.Keys = append(props.Keys, keyRow(key))
 		}
+		props.MoreKeys = next != ""
 	}
 	props.Grant.Choices = grantChoices(who.Held())
 	events, err := s.service.UserLogs(ctx, who, u.ID, userEvents)

@@ -10,6 +10,7 @@ import (
 type UsersProps struct {
 	Page
 	Text, Role string    // the filter, as typed
+	Roles      []string  // to filter by
 	Users      []UserRow // oldest first
 	NextURL    string    // empty on the last page
 	CanAdd     bool
@@ -39,6 +40,7 @@ type UserProps struct {
 	CanRevoke, CanWrite bool         // may do so to them
 	Sessions            []SessionRow // newest first; of who may read them
 	Keys                []APIKeyRow  // the newest of their keys, of who may read them
+	MoreKeys            bool         // there are older ones
 	Grants              []GrantRow   // oldest first
 	Grant               GrantForm
 }
