@@ -70,7 +70,7 @@ func (s *Server) apiBlockIP(c echo.Context) error {
 // apiListBlocks lists the blocks in force, the newest first:
 // GET /admin/blocked-ips.
 func (s *Server) apiListBlocks(c echo.Context) error {
-	_, before, limit, err := listParams(c)
+	_, before, limit, err := listParams(c, decodeIDCursor)
 	if err != nil {
 		return err
 	}

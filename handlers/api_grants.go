@@ -24,7 +24,7 @@ func showGrant(g grant.Grant) grantJSON {
 // apiListGrants lists what a user may do beyond their role, oldest first:
 // GET /users/{id}/grants.
 func (s *Server) apiListGrants(c echo.Context) error {
-	_, after, limit, err := listParams(c)
+	_, after, limit, err := listParams(c, decodeIDCursor)
 	if err != nil {
 		return err
 	}

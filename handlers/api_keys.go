@@ -84,7 +84,7 @@ func (s *Server) apiRotateKey(c echo.Context) error {
 
 // apiListKeys lists keys, newest first: GET /api-keys.
 func (s *Server) apiListKeys(c echo.Context) error {
-	values, before, limit, err := listParams(c, "user_id")
+	values, before, limit, err := listParams(c, decodeIDCursor, "user_id")
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 
 	"patronus.internal/dashboard/security"
 	"patronus.internal/dashboard/security/policy"
-	"patronus.internal/dashboard/security/secerr"
 )
 
 // apiGetPolicy shows the policy in force: GET /policies.
@@ -70,14 +69,9 @@ func showPolicyChange(of security.PolicyChange) policyChangeJSON {
 
 // apiPolicyHistory lists its changes, newest first: GET /policies/history.
 func (s *Server) apiPolicyHistory(c echo.Context) error {
-	values, err := queryParams(c, "limit", "cursor")
+	_, before, limit, err := listParams(c, decodeCursor)
 	if err != nil {
 		return err
-	}
-	limit, limitErr := parseLimit(values.Get("limit"))
-	before, cursorErr := decodeCursor(values.Get("cursor"))
-	if fields := append(secerr.FieldsOf(limitErr), secerr.FieldsOf(cursorErr)...); len(fields) > 0 {
-		return secerr.InvalidFields(fields...)
 	}
 	changes, next, err := s.service.PolicyHistory(c.Request().Context(), caller(c), before, limit)
 	if err != nil {

@@ -22,7 +22,7 @@ type sessionJSON struct {
 
 // apiListSessions lists live sessions, the newest first: GET /sessions.
 func (s *Server) apiListSessions(c echo.Context) error {
-	values, before, limit, err := listParams(c, "user_id")
+	values, before, limit, err := listParams(c, decodeIDCursor, "user_id")
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ func showUser(u user.User) userJSON {
 
 // apiListUsers lists the users, oldest first: GET /users.
 func (s *Server) apiListUsers(c echo.Context) error {
-	values, after, limit, err := listParams(c, "email", "q", "role", "enabled")
+	values, after, limit, err := listParams(c, decodeIDCursor, "email", "q", "role", "enabled")
 	if err != nil {
 		return err
 	}

@@ -95,16 +95,16 @@ func parseLimit(value string) (int, error) {
 	return int(limit), nil
 }
 
-// listParams reads what a list by id is asked for: the page, and the filters
-// that it has. It names every parameter of the page that is refused.
-func listParams(c echo.Context, filters ...string) (values url.Values, cursor string, limit int, err error) {
+// listParams reads what a list is asked for: the page, whose cursor decode reads,
+// and the filters that it has. It names every parameter of the page that is refused.
+func listParams[C any](c echo.Context, decode func(string) (C, error), filters ...string) (values url.Values, cursor C, limit int, err error) {
 	if values, err = queryParams(c, append(filters, "limit", "cursor")...); err != nil {
-		return nil, "", 0, err
+		return nil, cursor, 0, err
 	}
 	limit, limitErr := parseLimit(values.Get("limit"))
-	cursor, cursorErr := decodeIDCursor(values.Get("cursor"))
+	cursor, cursorErr := decode(values.Get("cursor"))
 	if fields := append(secerr.FieldsOf(limitErr), secerr.FieldsOf(cursorErr)...); len(fields) > 0 {
-		return nil, "", 0, secerr.InvalidFields(fields...)
+		return nil, cursor, 0, secerr.InvalidFields(fields...)
 	}
 	return values, cursor, limit, nil
 }
