@@ -27,11 +27,19 @@ func (s *Server) apiNotice(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := setETag(c, n.Version); err != nil {
+		return err
+	}
 	return c.JSON(http.StatusOK, showNotice(n, acceptedAt))
 }
 
-// apiSetNotice puts another one in its place, or takes it away: PUT /notice.
+// apiSetNotice puts another one in its place, or takes it away: PUT /notice. With
+// If-Match it does so only to the notice that the client has seen.
 func (s *Server) apiSetNotice(c echo.Context) error {
+	condition, err := readIfMatch(c)
+	if err != nil {
+		return err
+	}
 	var body struct {
 		Text given[string] `json:"text"`
 	}
@@ -42,12 +50,21 @@ func (s *Server) apiSetNotice(c echo.Context) error {
 		return secerr.Invalid("text", "Send the text. An empty one takes the notice away.")
 	}
 	ctx, who := c.Request().Context(), caller(c)
-	set, err := s.service.SetNotice(ctx, who, *body.Text.value)
+	set, err := s.service.SetNotice(ctx, who, *body.Text.value, func(now notice.Notice) bool {
+		if now.Version == 0 { // nothing is there that a tag, or "*", could name
+			return !condition.given
+		}
+		tag, err := etagOf(now.Version)
+		return err == nil && condition.met(tag)
+	})
 	if err != nil {
 		return err
 	}
 	if set.Version == 0 {
 		return c.NoContent(http.StatusNoContent)
+	}
+	if err := setETag(c, set.Version); err != nil {
+		return err
 	}
 	return c.JSON(http.StatusOK, showNotice(set, nil))
 }

@@ -178,6 +178,15 @@ func (s *Server) formProblem(c echo.Context, p *views.Page, err error) (int, err
 	return problem.Status, nil
 }
 
+// showProblem puts a refusal of the whole of what was asked on a page, and returns
+// its status.
+func (s *Server) showProblem(c echo.Context, p *views.Page, refused error) int {
+	problem := ToProblem(refused, p.RequestID)
+	logProblem(c.Request().Context(), s.log, problem, refused)
+	p.Problem = problem.Detail
+	return problem.Status
+}
+
 // fieldLabels are the names of the fields as the pages show them.
 var fieldLabels = map[string]string{
 	"email": "E-mail address", "password": "Password", "password_confirm": "Password, once more", "current_password": "Current password", "code": "Code",

@@ -97,12 +97,12 @@ func (s *Server) noticeOfNow(c echo.Context) (views.EditNoticeProps, error) {
 	ctx := c.Request().Context()
 	n, _, err := s.service.Notice(ctx, caller(c))
 	if secerr.Is(err, secerr.NotFound) {
-		return views.EditNoticeProps{}, nil
+		return views.EditNoticeProps{Seen: "0"}, nil
 	}
 	if err != nil {
 		return views.EditNoticeProps{}, err
 	}
-	props := views.EditNoticeProps{Text: n.Text, Version: n.Version, CreatedAt: n.CreatedAt}
+	props := views.EditNoticeProps{Text: n.Text, Seen: strconv.FormatInt(n.Version, 10), Version: n.Version, CreatedAt: n.CreatedAt}
 	props.Accepted, props.People, err = s.service.CountConsents(ctx, n.Version)
 	return props, err
 }
@@ -117,7 +117,10 @@ func (s *Server) submitEditNotice(c echo.Context) error {
 	text, err := notice.Check(form.One("text"))
 	if err == nil && form.One("confirmed") == "yes" {
 		var set notice.Notice
-		if set, err = s.service.SetNotice(c.Request().Context(), caller(c), text); err == nil {
+		set, err = s.service.SetNotice(c.Request().Context(), caller(c), text, func(now notice.Notice) bool {
+			return strconv.FormatInt(now.Version, 10) == form.One("version")
+		})
+		if err == nil {
 			done := "set"
 			if set.Version == 0 {
 				done = "removed"
@@ -132,7 +135,7 @@ func (s *Server) submitEditNotice(c echo.Context) error {
 	props.Page = s.page(c, "Edit the notice", views.MenuNotice)
 	status := http.StatusOK
 	if err != nil {
-		if status, err = s.formProblem(c, &props.Page, err); err != nil {
+		if status, err = s.noticeRefused(c, &props, err); err != nil {
 			return err
 		}
 		props.Text = form.One("text") // as it was typed
@@ -140,5 +143,18 @@ func (s *Server) submitEditNotice(c echo.Context) error {
 	}
 	props.Unchanged = text == props.Text
 	props.Text, props.Preview = text, form.One("again") == "" && !props.Unchanged
+	// Still of the notice that was seen, which may not be the one of now.
+	props.Seen = form.One("version")
 	return s.render(c, status, views.EditNotice(props))
+}
+
+// noticeRefused puts a refusal on the page. Where somebody else was faster, the text
+// of now stands beside the one that was typed.
+func (s *Server) noticeRefused(c echo.Context, props *views.EditNoticeProps, refused error) (int, error) {
+	if !secerr.Is(refused, secerr.PreconditionFailed) {
+		return s.formProblem(c, &props.Page, refused)
+	}
+	props.TextOfNow = props.Text
+	return s.showProblem(c, &props.Page, secerr.New(secerr.PreconditionFailed,
+		"Somebody else changed the notice in the meantime. Nothing of yours is lost: it stands in the field below. Look at it, and send it again.")), nil
 }

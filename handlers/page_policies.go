@@ -116,9 +116,7 @@ func (s *Server) submitPolicySection(c echo.Context) error {
 func (s *Server) renderStalePolicy(c echo.Context, section policy.Section, edit policyEdit, version string) error {
 	page := s.policyPage(c, section)
 	refusal := secerr.New(secerr.PreconditionFailed, "Somebody else changed the policy in the meantime. Nothing of yours is lost: it stands in the fields below, over the values of now. Look at it, and send it again.")
-	problem := ToProblem(refusal, page.RequestID)
-	logProblem(c.Request().Context(), s.log, problem, refusal)
-	page.Problem = problem.Detail
+	status := s.showProblem(c, &page, refusal)
 	seen, err := strconv.ParseInt(version, 10, 64)
 	if err != nil {
 		return secerr.Wrap(secerr.BadRequest, "The form does not say which policy it is about.", err)
@@ -127,7 +125,7 @@ func (s *Server) renderStalePolicy(c echo.Context, section policy.Section, edit 
 	if err != nil {
 		return err
 	}
-	return s.renderPolicyForm(c, problem.Status, page, section, edit, between)
+	return s.renderPolicyForm(c, status, page, section, edit, between)
 }
 
 // pendingPolicy is a change that waits for its confirmation. It travels in fields

@@ -140,8 +140,7 @@ func (s *Server) submitUndoPolicy(c echo.Context) error {
 		return err
 	}
 	page := s.page(c, what.title, what.menu)
-	problem := ToProblem(err, page.RequestID)
-	logProblem(c.Request().Context(), s.log, problem, err)
-	page.Problem = strings.Replace(problem.Detail, "Read it again and repeat your change.", "Look at what the undo would do now.", 1)
-	return s.renderConfirm(c, problem.Status, page, what)
+	status := s.showProblem(c, &page, err)
+	page.Problem = strings.Replace(page.Problem, "Read it again and repeat your change.", "Look at what the undo would do now.", 1)
+	return s.renderConfirm(c, status, page, what)
 }

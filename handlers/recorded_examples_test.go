@@ -126,7 +126,7 @@ func enrolmentToken(s *stage) string {
 
 // noticed is the version of a notice that nobody has agreed to.
 func noticed(s *stage) int64 {
-	set, err := s.service.SetNotice(s.ctx, s.caller(s.ada.Token), "Be kind.")
+	set, err := s.service.SetNotice(s.ctx, s.caller(s.ada.Token), "Be kind.", nil)
 	s.check(err)
 	return set.Version
 }
@@ -294,7 +294,7 @@ var examples = map[string]example{
 	"POST " + noticePath: {status: 303, events: []audit.Type{audit.Consent}, call: func(s *stage) call {
 		return call{as: &s.uma, form: fields{"version": strconv.FormatInt(noticed(s), 10)}}
 	}},
-	"POST " + editNoticePath: {status: 303, events: []audit.Type{audit.PolicyChange}, call: ask(call{form: fields{"text": "Be kind.", "confirmed": "yes"}})},
+	"POST " + editNoticePath: {status: 303, events: []audit.Type{audit.PolicyChange}, call: ask(call{form: fields{"version": "0", "text": "Be kind.", "confirmed": "yes"}})},
 
 	"GET /audit/export": {events: []audit.Type{audit.DataExport}},
 	"GET /audit/:id":    {call: ask(call{id: "1"})},

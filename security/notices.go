@@ -37,10 +37,12 @@ func (s *Service) CountConsents(ctx context.Context, version int64) (accepted, p
 
 // SetNotice puts another text in the place of the notice: from then on everybody is
 // asked to agree before they go on, the caller too. An empty text takes it away. The
-// text that is there already stays the version that it is. It returns
-// secerr.ValidationFailed for a text that cannot be, and the notice that is then in
-// force, with version 0 for none.
-func (s *Service) SetNotice(ctx context.Context, c Caller, text string) (notice.Notice, error) {
+// text that is there already stays the version that it is. expected says whether the
+// notice is the one that the caller has seen, of version 0 where there is none; nil:
+// whatever it is. It returns secerr.ValidationFailed for a text that cannot be,
+// secerr.PreconditionFailed for a notice that was not expected, and the notice that
+// is then in force, with version 0 for none.
+func (s *Service) SetNotice(ctx context.Context, c Caller, text string, expected func(notice.Notice) bool) (notice.Notice, error) {
 	text, err := notice.Check(text)
 	if err != nil {
 		return notice.Notice{}, err
@@ -50,6 +52,9 @@ func (s *Service) SetNotice(ctx context.Context, c Caller, text string) (notice.
 		current, err := notice.Current(tx)
 		if err != nil && !secerr.Is(err, secerr.NotFound) {
 			return err
+		}
+		if expected != nil && !expected(current) {
+			return secerr.New(secerr.PreconditionFailed, "Somebody else changed the notice in the meantime. Read it again and repeat your change.")
 		}
 		if set = current; current.Text == text { // nothing to record
 			return nil

@@ -16,7 +16,7 @@ import (
 
 func (e *enrolled) setNotice(t *testing.T, text string) notice.Notice {
 	t.Helper()
-	set, err := e.service.SetNotice(context.Background(), e.caller, text)
+	set, err := e.service.SetNotice(context.Background(), e.caller, text, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func TestNobodyAgreesToWhatTheyDidNotRead(t *testing.T) {
 	n := e.setNotice(t, "Be kind.")
 	for i, err := range together(func(i int) error {
 		if i == 0 {
-			_, err := e.service.SetNotice(ctx, e.caller, "Be kinder.")
+			_, err := e.service.SetNotice(ctx, e.caller, "Be kinder.", nil)
 			return err
 		}
 		return e.service.AcceptNotice(ctx, e.caller, n.Version)

@@ -110,7 +110,7 @@ func TestANoticeIsNoChangeOfThePolicy(t *testing.T) {
 	e.patches(t, security.PolicyPatch{Patch: []byte(`{"audit":{"retention_days":30}}`)})
 	e.patches(t, security.PolicyPatch{Patch: []byte(`{"audit":{"retention_days":40}}`)})
 	for _, text := range []string{"Be kind.", ""} {
-		if _, err := e.service.SetNotice(ctx, e.caller, text); err != nil {
+		if _, err := e.service.SetNotice(ctx, e.caller, text, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

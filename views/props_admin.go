@@ -168,6 +168,8 @@ type EditNoticeProps struct {
 	CreatedAt        time.Time
 	Accepted, People int    // who agreed to it, of those who may sign in
 	Text             string // of now, or as typed
+	Seen             string // the version that it was typed over, for the form
 	Preview          bool   // shows what was typed, to be confirmed
 	Unchanged        bool   // what was typed is the text of now
+	TextOfNow        string // where it is another than was seen; empty for none
 }
