@@ -8,7 +8,6 @@ import (
 
 	"patronus.internal/dashboard/security"
 	"patronus.internal/dashboard/security/rbac"
-	"patronus.internal/dashboard/security/secerr"
 	"patronus.internal/dashboard/security/secret"
 	"patronus.internal/dashboard/security/stepup"
 	"patronus.internal/dashboard/security/user"
@@ -169,17 +168,14 @@ func (s *Server) renderUser(c echo.Context, status int, page views.Page, u user.
 		}
 		props.Sessions = sessionRows(live, who)
 	}
-	if who.Reach(rbac.APIKeysRead) != rbac.None {
-		keys, next, err := s.service.ListUserKeys(ctx, who, u.ID, "", keysPerPage)
-		// Not found: of single keys that the caller may read of, none is theirs.
-		if err != nil && !secerr.Is(err, secerr.NotFound) {
-			return err
-		}
-		for _, key := range keys {
-			props.Keys = append(props.Keys, keyRow(key))
-		}
-		props.MoreKeys = next != ""
+	keys, next, err := s.service.SeenKeys(ctx, who, u.ID, "", keysPerPage)
+	if err != nil {
+		return err
 	}
+	for _, key := range keys {
+		props.Keys = append(props.Keys, keyRow(key))
+	}
+	props.MoreKeys = next != ""
 	props.Grant.Choices = grantChoices(who.Held())
 	events, err := s.service.UserLogs(ctx, who, u.ID, userEvents)
 	if err != nil {

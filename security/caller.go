@@ -177,19 +177,34 @@ func (s *Service) AuthorizeSome(ctx context.Context, c Caller, p rbac.Permission
 // AuthorizeOn is Authorize for one resource. Where the permission was granted for
 // others alone, this one is secerr.NotFound, as if it were missing.
 func (s *Service) AuthorizeOn(ctx context.Context, c Caller, p rbac.Permission, ids ...string) error {
-	if c.Reach(p) != rbac.Some || c.Held().On(p, ids...) {
+	switch {
+	case c.Reach(p) == rbac.None:
+		return s.lacks(ctx, c, p, ids...)
+	case c.Reach(p) != rbac.Some, c.Held().On(p, ids...):
 		return s.AuthorizeSome(ctx, c, p)
 	}
 	return s.deny(ctx, c, secerr.New(secerr.NotFound, "There is nothing with this id."), audit.Details{"permission": string(p), "resource_id": ids[0]})
 }
 
-func (s *Service) lacks(ctx context.Context, c Caller, p rbac.Permission) error {
+// lacks refuses who does not have a permission at all, for a resource that is named
+// by the first of ids if there is one.
+func (s *Service) lacks(ctx context.Context, c Caller, p rbac.Permission, ids ...string) error {
 	refusal := secerr.New(secerr.Forbidden, "You may not do this. It needs the permission "+string(p)+".")
 	if c.Key != nil {
 		refusal = secerr.New(secerr.InsufficientScope, "This API key may not do this. It needs the scope "+string(p)+
 			", and its owner the same permission.")
 	}
-	return s.deny(ctx, c, refusal, audit.Details{"permission": string(p)})
+	details := audit.Details{"permission": string(p)}
+	if len(ids) > 0 {
+		details["resource_id"] = ids[0]
+	}
+	return s.deny(ctx, c, refusal, details)
+}
+
+// noSuchUser refuses a user of whose things the caller may read none, as if they were
+// missing.
+func (s *Service) noSuchUser(ctx context.Context, c Caller, p rbac.Permission, id string) error {
+	return s.deny(ctx, c, secerr.New(secerr.NotFound, "There is no such user."), audit.Details{"permission": string(p), "target_user_id": id})
 }
 
 // AuthorizePerson refuses an API key where only a signed-in person may act.

@@ -67,29 +67,35 @@ func keyDetails(k apikey.Key) audit.Details {
 
 // ListUserKeys lists the keys of a user, newest first: the caller's own when userID is
 // empty. Those of others need api_keys:read, and where it was granted for single
-// keys, only these are listed.
+// keys, only these are listed. Without one of these the user is secerr.NotFound, as a
+// missing one.
 func (s *Service) ListUserKeys(ctx context.Context, c Caller, userID, before string, limit int) ([]apikey.Key, string, error) {
 	if userID == "" {
 		userID = c.User.ID
 	}
-	f := apikey.Filter{UserID: userID, Before: before, Limit: limit}
 	if userID != c.User.ID {
 		if err := s.AuthorizeSome(ctx, c, rbac.APIKeysRead); err != nil {
 			return nil, "", err
 		}
-		if !c.Held().On(rbac.APIKeysRead, userID) {
-			f.Only = c.Held().Resources(rbac.APIKeysRead)
-		}
-		if _, err := user.ByID(s.db.Read(ctx), userID); err != nil {
-			return nil, "", err
-		}
-		if f.Only != nil {
-			// Without one that may be seen, their owner is not there either.
-			some, _, err := apikey.List(s.db.Read(ctx), apikey.Filter{UserID: userID, Only: f.Only, Limit: 1})
-			if err != nil || len(some) == 0 {
-				return nil, "", absent(err, secerr.New(secerr.NotFound, "There is no such user."))
+		if c.Held().On(rbac.APIKeysRead, userID) {
+			if _, err := user.ByID(s.db.Read(ctx), userID); err != nil {
+				return nil, "", err
 			}
+		} else if some, _, err := s.SeenKeys(ctx, c, userID, "", 1); err != nil {
+			return nil, "", err
+		} else if len(some) == 0 {
+			return nil, "", s.noSuchUser(ctx, c, rbac.APIKeysRead, userID)
 		}
+	}
+	return s.SeenKeys(ctx, c, userID, before, limit)
+}
+
+// SeenKeys lists those keys of a user that the caller may read of, newest first. That
+// there are none is no refusal.
+func (s *Service) SeenKeys(ctx context.Context, c Caller, userID, before string, limit int) ([]apikey.Key, string, error) {
+	f := apikey.Filter{UserID: userID, Before: before, Limit: limit}
+	if userID != c.User.ID && !c.Held().On(rbac.APIKeysRead, userID) {
+		f.Only = c.Held().Resources(rbac.APIKeysRead)
 	}
 	return apikey.List(s.db.Read(ctx), f)
 }

@@ -27,20 +27,18 @@ func (s *Service) Sessions(ctx context.Context, c Caller, userID string) ([]sess
 		if err := s.AuthorizeSome(ctx, c, rbac.SessionsRead); err != nil {
 			return nil, err
 		}
-		if _, err := user.ByID(s.db.Read(ctx), userID); err != nil {
-			return nil, err
-		}
 	}
 	live, err := session.Live(s.db.Read(ctx), userID, s.now(), s.Policy().Sessions.Idle())
 	if err != nil || userID == c.User.ID {
 		return live, err
 	}
-	seen := slices.DeleteFunc(live, func(found session.Session) bool {
-		return !c.Held().On(rbac.SessionsRead, found.ID, userID)
-	})
-	if len(seen) == 0 && !c.Held().On(rbac.SessionsRead, userID) {
-		// Without one that may be seen, their owner is not there either.
-		return nil, secerr.New(secerr.NotFound, "There is no such user.")
+	if c.Held().On(rbac.SessionsRead, userID) {
+		_, err := user.ByID(s.db.Read(ctx), userID)
+		return live, err
+	}
+	seen := slices.DeleteFunc(live, func(found session.Session) bool { return !c.Held().On(rbac.SessionsRead, found.ID) })
+	if len(seen) == 0 {
+		return nil, s.noSuchUser(ctx, c, rbac.SessionsRead, userID)
 	}
 	return seen, nil
 }
