@@ -107,17 +107,13 @@ func (s *Service) ExportOwn(ctx context.Context, c Caller, f export.PersonFormat
 func (s *Service) ExportUser(ctx context.Context, c Caller, id string, f export.PersonFormat, begin func(export.Person) error, take func([]audit.Record) error) error {
 	u, err := s.userNow(ctx, id)
 	if secerr.Is(err, secerr.NotFound) {
-		return s.deny(ctx, c, secerr.New(secerr.NotFound, "There is no such user."), audit.Details{"permission": string(rbac.UsersRead), "target_user_id": id[:min(len(id), maxIDNamed)]})
+		return s.deny(ctx, c, secerr.New(secerr.NotFound, "There is no such user."), audit.Details{"permission": string(rbac.UsersRead), "target_user_id": id})
 	}
 	if err != nil {
 		return err
 	}
 	return s.exportPerson(ctx, c, u, f, begin, take)
 }
-
-// maxIDNamed is how much of an id that there is not an event names: more than any
-// has.
-const maxIDNamed = 64
 
 func (s *Service) exportPerson(ctx context.Context, c Caller, u user.User, f export.PersonFormat, begin func(export.Person) error, take func([]audit.Record) error) error {
 	run, leave, err := s.exports.enter(c.User.ID)
