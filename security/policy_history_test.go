@@ -116,11 +116,11 @@ func TestANoticeIsNoChangeOfThePolicy(t *testing.T) {
 	}
 	e.patches(t, security.PolicyPatch{Patch: []byte(`{"audit":{"retention_days":50}}`)})
 
-	history, next, err := e.service.PolicyHistory(ctx, 0, 2)
+	history, next, err := e.service.PolicyHistory(ctx, e.caller, 0, 2)
 	if err != nil || len(history) != 2 || history[0].Version != 3 || history[1].Version != 2 || next != history[1].ID {
 		t.Fatalf("%+v, %d, %v", history, next, err)
 	}
-	if since, err := e.service.PolicyChangesSince(ctx, 1, 10); err != nil || len(since) != 2 {
+	if since, err := e.service.PolicyChangesSince(ctx, e.caller, 1, 10); err != nil || len(since) != 2 {
 		t.Errorf("%+v, %v", since, err)
 	}
 	notice := history[0].ID - 1
