@@ -55,6 +55,10 @@ func (s *Server) renderKey(c echo.Context, status int, page views.Page, typed *v
 	if typed != nil {
 		props.Form = *typed
 	}
+	// Who sends it again has seen what stands above it by then.
+	if props.Form.Seen, err = etagOf(s.keyTagged(d.Key)); err != nil {
+		return err
+	}
 	return s.render(c, status, views.APIKey(props))
 }
 
@@ -148,7 +152,7 @@ func (s *Server) submitChangeKey(c echo.Context) error {
 	limit, err := parseKeyLimit(typed.Limit)
 	if err == nil {
 		networks := strings.Fields(typed.Networks)
-		patch := security.KeyPatch{Name: &typed.Name, Networks: &networks, RateLimit: &security.LimitPatch{None: limit == nil}}
+		patch := security.KeyPatch{Name: &typed.Name, Networks: &networks, RateLimit: &security.LimitPatch{None: limit == nil}, Expected: s.keySeen(form)}
 		if limit != nil {
 			patch.RateLimit = &security.LimitPatch{MaxRequests: &limit.MaxRequests, WindowSecs: &limit.WindowSecs, Burst: &limit.Burst}
 		}
@@ -162,9 +166,22 @@ func (s *Server) submitChangeKey(c echo.Context) error {
 	return s.renderKeyRefused(c, err, &typed)
 }
 
+// keySeen says whether a key is as a form was made of it: an old tab undoes nothing
+// that was changed since.
+func (s *Server) keySeen(form formValues) func(apikey.Key) bool {
+	return func(now apikey.Key) bool {
+		tag, err := etagOf(s.keyTagged(now))
+		return err == nil && tag == form.One("seen")
+	}
+}
+
 // submitNarrowKey takes from a key what it did not use.
 func (s *Server) submitNarrowKey(c echo.Context) error {
-	if _, err := s.service.NarrowKey(c.Request().Context(), caller(c), c.Param("id")); err != nil {
+	form, err := parseForm(c)
+	if err != nil {
+		return err
+	}
+	if _, err := s.service.NarrowKey(c.Request().Context(), caller(c), c.Param("id"), s.keySeen(form)); err != nil {
 		return s.renderKeyRefused(c, err, nil)
 	}
 	return c.Redirect(http.StatusSeeOther, "/api-keys/"+c.Param("id")+"?done=narrowed")

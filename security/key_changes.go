@@ -102,7 +102,7 @@ func (s *Service) UpdateKey(ctx context.Context, c Caller, id string, p KeyPatch
 			return err
 		}
 		if p.Expected != nil && !p.Expected(before) {
-			return secerr.New(secerr.PreconditionFailed, "The key has changed in the meantime. Read it again and repeat your change.")
+			return errKeyChanged()
 		}
 		after, err := p.of(before)
 		if err != nil {
@@ -119,11 +119,16 @@ func (s *Service) UpdateKey(ctx context.Context, c Caller, id string, p KeyPatch
 	return changed, err
 }
 
+func errKeyChanged() *secerr.Error {
+	return secerr.New(secerr.PreconditionFailed, "The key has changed in the meantime. Look at it again and repeat your change.")
+}
+
 // NarrowKey takes from a key of the caller's each permission that did not let it in
 // for UsesShown days, and returns it as it is then. It returns secerr.NotFound for
-// a key that is not there or is another's, and secerr.Conflict for one that does
-// not work any more or that there is nothing to take from.
-func (s *Service) NarrowKey(ctx context.Context, c Caller, id string) (apikey.Key, error) {
+// a key that is not there or is another's, secerr.PreconditionFailed for one that is
+// not as expected, and secerr.Conflict for one that does not work any more or that
+// there is nothing to take from.
+func (s *Service) NarrowKey(ctx context.Context, c Caller, id string, expected func(apikey.Key) bool) (apikey.Key, error) {
 	if err := s.checkOwn(ctx, c, id); err != nil {
 		return apikey.Key{}, err
 	}
@@ -132,6 +137,9 @@ func (s *Service) NarrowKey(ctx context.Context, c Caller, id string) (apikey.Ke
 		before, err := apikey.ByID(tx, id)
 		if err != nil {
 			return err
+		}
+		if expected != nil && !expected(before) {
+			return errKeyChanged()
 		}
 		uses, err := s.usesOf(tx, id)
 		if err != nil {

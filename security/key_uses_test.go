@@ -54,7 +54,7 @@ func TestNarrowingAKey(t *testing.T) {
 	ctx := context.Background()
 	e := enrol(t, "admin")
 	key, token := e.newKey(t, "audit:read", "sites:*", "users:read")
-	if _, err := e.service.NarrowKey(ctx, e.caller, key.ID); !secerr.Is(err, secerr.Conflict) {
+	if _, err := e.service.NarrowKey(ctx, e.caller, key.ID, nil); !secerr.Is(err, secerr.Conflict) {
 		t.Errorf("a key that used nothing: %v", err)
 	}
 	uses(t, e.service, token, "users:read", "sites:read")
@@ -71,7 +71,7 @@ func TestNarrowingAKey(t *testing.T) {
 		t.Errorf("%v would be taken, and %v kept", d.Taken, d.Kept)
 	}
 	e.returns(t)
-	narrow, err := e.service.NarrowKey(ctx, e.caller, key.ID)
+	narrow, err := e.service.NarrowKey(ctx, e.caller, key.ID, nil)
 	if err != nil || !slices.Equal(narrow.Scopes, d.Kept) {
 		t.Fatalf("the scopes are %v, %v", narrow.Scopes, err)
 	}
@@ -79,7 +79,7 @@ func TestNarrowingAKey(t *testing.T) {
 	if err != nil || c.Reach("sites:write") != rbac.None || c.Reach("users:read") != rbac.None || c.Reach("sites:read") != rbac.All {
 		t.Errorf("%v, and it may do %v", err, c.Held().Permissions())
 	}
-	if _, err := e.service.NarrowKey(ctx, e.caller, key.ID); !secerr.Is(err, secerr.Conflict) {
+	if _, err := e.service.NarrowKey(ctx, e.caller, key.ID, nil); !secerr.Is(err, secerr.Conflict) {
 		t.Errorf("a second time: %v", err)
 	}
 	if n := e.events(t, audit.APIKeyUpdate, true); n != 1 {
@@ -88,7 +88,7 @@ func TestNarrowingAKey(t *testing.T) {
 	if err := e.service.RevokeKey(ctx, e.caller, key.ID); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := e.service.NarrowKey(ctx, e.caller, key.ID); !secerr.Is(err, secerr.Conflict) {
+	if _, err := e.service.NarrowKey(ctx, e.caller, key.ID, nil); !secerr.Is(err, secerr.Conflict) {
 		t.Errorf("a revoked one: %v", err)
 	}
 	if d := e.inspect(t, e.service, key.ID); d.Taken != nil {
@@ -102,7 +102,7 @@ func TestOneNarrowingOfAKey(t *testing.T) {
 	key, token := e.newKey(t, "audit:read", "users:read")
 	uses(t, e.service, token, "audit:read")
 	one(t, together(func(int) error {
-		_, err := e.service.NarrowKey(context.Background(), e.caller, key.ID)
+		_, err := e.service.NarrowKey(context.Background(), e.caller, key.ID, nil)
 		return err
 	}), secerr.Conflict)
 	if n := e.events(t, audit.APIKeyUpdate, true); n != 1 {

@@ -171,7 +171,7 @@ func TestWhatCannotBeRecordedDoesNotHappen(t *testing.T) {
 			_, err := e.service.UpdateKey(ctx, e.caller, key.ID, security.KeyPatch{Networks: &[]string{"192.0.2.0/24"}})
 			return err
 		},
-		"narrow a key":          func() error { _, err := e.service.NarrowKey(ctx, e.caller, wide.ID); return err },
+		"narrow a key":          func() error { _, err := e.service.NarrowKey(ctx, e.caller, wide.ID, nil); return err },
 		"remove keys of before": func() error { return e.service.SweepKeys(ctx) },
 		"revoke a key":          func() error { return e.service.RevokeKey(ctx, e.caller, key.ID) },
 		"delete a key":          func() error { return e.service.DeleteKey(ctx, e.caller, key.ID) },

@@ -43,6 +43,7 @@ type APIKeyProps struct {
 type APIKeyChangeForm struct {
 	Name, Networks string
 	Limit          KeyLimitForm
+	Seen           string // the key that was seen, by its entity tag
 }
 
 // KeyScopeRow is a scope of a key, and what was used of it.
