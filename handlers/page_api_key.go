@@ -44,7 +44,7 @@ func (s *Server) renderKey(c echo.Context, status int, page views.Page, typed *v
 		CanChange: d.Own && d.Key.Usable(s.now()), CanEnd: d.MayEnd, Narrowing: s.narrowing(d)}
 	if !d.Own {
 		props.Owner = d.Owner.Email
-		if who.Held().On(rbac.UsersRead, d.Owner.ID) {
+		if who.Held().Allow(rbac.UsersRead, d.Owner.ID) {
 			props.OwnerID = d.Owner.ID
 		}
 	}

@@ -135,7 +135,7 @@ func (s *Server) submitRevokeKey(c echo.Context) error {
 		return err
 	}
 	// Who may end a key and not read it is not denied what they did not ask for.
-	if !who.Held().On(rbac.APIKeysRead, c.Param("id")) {
+	if !who.Held().Allow(rbac.APIKeysRead, c.Param("id")) {
 		return c.Redirect(http.StatusSeeOther, "/api-keys?done=revoked")
 	}
 	if key, err := s.service.Key(ctx, who, c.Param("id")); err == nil && key.UserID != who.User.ID {

@@ -66,7 +66,7 @@ func (s *Server) grantRows(ctx context.Context, who security.Caller, userID stri
 // nameOf is the address of a user, or the id where they are gone or somebody may
 // not read of them.
 func (s *Server) nameOf(ctx context.Context, who security.Caller, id string) (string, error) {
-	if !who.Held().On(rbac.UsersRead, id) {
+	if !who.Held().Allow(rbac.UsersRead, id) {
 		return id, nil
 	}
 	u, err := s.service.User(ctx, id)
@@ -91,7 +91,7 @@ func (s *Server) submitGrant(c echo.Context) error {
 	if unknown != nil {
 		return unknown
 	}
-	if !caller(c).Held().On(rbac.UsersRead, u.ID) { // who may not see the page
+	if !caller(c).Held().Allow(rbac.UsersRead, u.ID) { // who may not see the page
 		return err
 	}
 	page := s.page(c, u.Email, views.MenuUsers)

@@ -161,7 +161,7 @@ func (s *Server) renderUser(c echo.Context, status int, page views.Page, u user.
 	if props.Grants, err = s.grantRows(ctx, who, u.ID); err != nil {
 		return err
 	}
-	if who.Held().On(rbac.SessionsRead, u.ID) {
+	if who.Held().Allow(rbac.SessionsRead, u.ID) {
 		live, err := s.service.Sessions(ctx, who, u.ID)
 		if err != nil {
 			return err
@@ -201,7 +201,7 @@ func (s *Server) aboutUser(text ...string) func(echo.Context) ([]string, string,
 			return nil, "", err
 		}
 		named := u.Email
-		if !caller(c).Held().On(rbac.UsersRead, u.ID) {
+		if !caller(c).Held().Allow(rbac.UsersRead, u.ID) {
 			named = u.ID // they may change what they may not read
 		}
 		return append([]string{"User: " + named}, text...), "/users/" + u.ID, nil

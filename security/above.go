@@ -118,7 +118,7 @@ func madeByEnough(r db.Reader, now time.Time, u user.User, made func(db.Reader) 
 	if err != nil {
 		return user.User{}, err
 	}
-	enough := c.owner().Covers(held) && c.Held().On(rbac.UsersWrite, u.ID)
+	enough := c.owner().Covers(held) && c.Held().Allow(rbac.UsersWrite, u.ID)
 	if c.Key != nil {
 		enough = enough && c.Held().MayAppoint(held.Role) && c.Held().Covers(rbac.Held{Grants: held.Grants})
 	}
@@ -142,7 +142,7 @@ func (s *Service) MayActOn(ctx context.Context, c Caller, p rbac.Permission, u u
 
 // mayActOn is MayActOn for a user, or for something of theirs that has one of ids.
 func mayActOn(r db.Reader, c Caller, p rbac.Permission, u user.User, ids ...string) (bool, error) {
-	if !c.Held().On(p, append(ids, u.ID)...) {
+	if !c.Held().Allow(p, append(ids, u.ID)...) {
 		return false, nil
 	}
 	err := notAbove(r, c, u)

@@ -180,7 +180,7 @@ func (s *Service) AuthorizeOn(ctx context.Context, c Caller, p rbac.Permission, 
 	switch {
 	case c.Reach(p) == rbac.None:
 		return s.lacks(ctx, c, p, ids...)
-	case c.Reach(p) != rbac.Some, c.Held().On(p, ids...):
+	case c.Reach(p) != rbac.Some, c.Held().Allow(p, ids...):
 		return s.AuthorizeSome(ctx, c, p)
 	}
 	return s.deny(ctx, c, secerr.New(secerr.NotFound, "There is nothing with this id."), audit.Details{"permission": string(p), "resource_id": ids[0]})

@@ -77,7 +77,7 @@ func (s *Service) ListUserKeys(ctx context.Context, c Caller, userID, before str
 		if err := s.AuthorizeSome(ctx, c, rbac.APIKeysRead); err != nil {
 			return nil, "", err
 		}
-		if c.Held().On(rbac.APIKeysRead, userID) {
+		if c.Held().Allow(rbac.APIKeysRead, userID) {
 			if _, err := user.ByID(s.db.Read(ctx), userID); err != nil {
 				return nil, "", err
 			}
@@ -94,7 +94,7 @@ func (s *Service) ListUserKeys(ctx context.Context, c Caller, userID, before str
 // there are none is no refusal.
 func (s *Service) SeenKeys(ctx context.Context, c Caller, userID, before string, limit int) ([]apikey.Key, string, error) {
 	f := apikey.Filter{UserID: userID, Before: before, Limit: limit}
-	if userID != c.User.ID && !c.Held().On(rbac.APIKeysRead, userID) {
+	if userID != c.User.ID && !c.Held().Allow(rbac.APIKeysRead, userID) {
 		f.Only = c.Held().Resources(rbac.APIKeysRead)
 	}
 	return apikey.List(s.db.Read(ctx), f)
@@ -111,7 +111,7 @@ func (s *Service) reachableKey(ctx context.Context, c Caller, id string, p rbac.
 	if err != nil {
 		return apikey.Key{}, err
 	}
-	if key.UserID != c.User.ID && !c.Held().On(p, key.ID, key.UserID) {
+	if key.UserID != c.User.ID && !c.Held().Allow(p, key.ID, key.UserID) {
 		return apikey.Key{}, s.deny(ctx, c, secerr.New(secerr.NotFound, "There is no such API key."),
 			audit.Details{"permission": string(p), "target_api_key_id": id})
 	}

@@ -162,7 +162,7 @@ func (s *Service) exportPerson(ctx context.Context, c Caller, u user.User, f exp
 // person may read all that is their own.
 func (s *Service) partsFor(ctx context.Context, c Caller, u user.User) (readable []heldPart, leftOut []export.Part) {
 	may := func(p rbac.Permission) bool {
-		return p == "" || c.Key == nil && c.User.ID == u.ID || c.Held().On(p, u.ID)
+		return p == "" || c.Key == nil && c.User.ID == u.ID || c.Held().Allow(p, u.ID)
 	}
 	for _, part := range held {
 		if may(part.needs) {

@@ -32,11 +32,11 @@ func (s *Service) Sessions(ctx context.Context, c Caller, userID string) ([]sess
 	if err != nil || userID == c.User.ID {
 		return live, err
 	}
-	if c.Held().On(rbac.SessionsRead, userID) {
+	if c.Held().Allow(rbac.SessionsRead, userID) {
 		_, err := user.ByID(s.db.Read(ctx), userID)
 		return live, err
 	}
-	seen := slices.DeleteFunc(live, func(found session.Session) bool { return !c.Held().On(rbac.SessionsRead, found.ID) })
+	seen := slices.DeleteFunc(live, func(found session.Session) bool { return !c.Held().Allow(rbac.SessionsRead, found.ID) })
 	if len(seen) == 0 {
 		return nil, s.noSuchUser(ctx, c, rbac.SessionsRead, userID)
 	}
@@ -55,7 +55,7 @@ func (s *Service) EndSession(ctx context.Context, c Caller, id string) error {
 		if err := s.AuthorizePerson(ctx, c); err != nil {
 			return err
 		}
-	} else if !c.Held().On(rbac.SessionsWrite, id, found.UserID) {
+	} else if !c.Held().Allow(rbac.SessionsWrite, id, found.UserID) {
 		return s.deny(ctx, c, secerr.New(secerr.NotFound, "There is no such session."),
 			audit.Details{"permission": string(rbac.SessionsWrite), "target_session_id": id})
 	}

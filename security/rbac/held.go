@@ -29,9 +29,9 @@ func (h Held) Reach(p Permission) Reach {
 	return reach
 }
 
-// On reports whether a permission reaches something that is named by any of
+// Allow reports whether a permission reaches something that is named by any of
 // these ids: its own, and that of the user whom it belongs to.
-func (h Held) On(p Permission, ids ...string) bool {
+func (h Held) Allow(p Permission, ids ...string) bool {
 	reach := h.Reach(p)
 	return reach == All || reach == Some && slices.ContainsFunc(h.Grants, func(g Grant) bool {
 		return g.Permission.Covers(p) && slices.Contains(ids, g.ResourceID)
@@ -70,7 +70,7 @@ func (h Held) Covers(other Held) bool {
 		case None:
 			return false
 		case Some:
-			return slices.ContainsFunc(other.Resources(p), func(id string) bool { return !h.On(p, id) })
+			return slices.ContainsFunc(other.Resources(p), func(id string) bool { return !h.Allow(p, id) })
 		default:
 			return h.Reach(p) < reach
 		}

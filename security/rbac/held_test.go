@@ -40,14 +40,14 @@ func TestReachWithGrants(t *testing.T) {
 		}
 		var on []string
 		for _, id := range []string{"a", "b", "c"} {
-			if c.held.On(c.ask, id) {
+			if c.held.Allow(c.ask, id) {
 				on = append(on, id)
 			}
 		}
 		if !slices.Equal(on, c.on) {
 			t.Errorf("%+v reaches %v with %s, want %v", c.held, on, c.ask, c.on)
 		}
-		if c.held.On(c.ask) != (c.want == All) {
+		if c.held.Allow(c.ask) != (c.want == All) {
 			t.Errorf("%+v reaches nothing in particular with %s", c.held, c.ask)
 		}
 		if got := c.held.Resources(c.ask); (c.want == Some) != (len(got) > 0) {
@@ -142,7 +142,7 @@ func FuzzCovers(f *testing.F) {
 		}
 		for _, p := range all {
 			for _, on := range []string{id, otherID, "another"} {
-				if b.On(p, on) && !a.On(p, on) {
+				if b.Allow(p, on) && !a.Allow(p, on) {
 					t.Errorf("%+v covers %+v and does not reach %q with %s", a, b, on, p)
 				}
 			}
