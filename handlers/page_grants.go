@@ -14,14 +14,11 @@ import (
 	"patronus.internal/dashboard/views"
 )
 
-// grantChoices are the permissions that somebody may grant, at least for one
-// resource.
-func grantChoices(held rbac.Held) []views.GrantChoice {
+// grantChoices are the permissions to choose from.
+func grantChoices(permissions []rbac.Permission) []views.GrantChoice {
 	var choices []views.GrantChoice
-	for _, p := range held.Permissions() {
-		if reach := held.Reach(p); reach == rbac.All || reach == rbac.Some {
-			choices = append(choices, views.GrantChoice{Permission: string(p), Label: permissionLabel(string(p))})
-		}
+	for _, p := range permissions {
+		choices = append(choices, views.GrantChoice{Permission: string(p), Label: permissionLabel(string(p))})
 	}
 	return choices
 }

@@ -42,7 +42,7 @@ func (s *Server) pageUsers(c echo.Context) error {
 func (s *Server) renderUsers(c echo.Context, status int, props views.UsersProps, values url.Values) error {
 	who := caller(c)
 	props.CanAdd, props.SendsMail = who.Reach(rbac.UsersWrite) == rbac.All, s.service.SendsMail()
-	props.CanRevokeAll, props.CanReenrollAll = mayForEveryone(who, rbac.SessionsWrite), mayForEveryone(who, rbac.UsersWrite)
+	props.CanRevokeAll, props.CanReenrollAll = who.MayActOnEveryone(rbac.SessionsWrite), who.MayActOnEveryone(rbac.UsersWrite)
 	props.Roles, props.Form.Roles = texts(rbac.Roles), rolesFor(who)
 	after, err := decodeIDCursor(values.Get("cursor"))
 	if err != nil {
@@ -109,12 +109,6 @@ func userRow(u user.User) views.UserRow {
 		CreatedAt: u.CreatedAt, LastLoginAt: u.LastLoginAt}
 }
 
-// mayForEveryone reports whether somebody has a permission for everybody, admins
-// too.
-func mayForEveryone(who security.Caller, p rbac.Permission) bool {
-	return who.Reach(p) == rbac.All && who.Held().Covers(rbac.Held{Role: rbac.Admin})
-}
-
 // pageUser shows one user and what an admin may do for them.
 func (s *Server) pageUser(c echo.Context) error {
 	u, err := s.service.User(c.Request().Context(), c.Param("id"))
@@ -176,7 +170,7 @@ func (s *Server) renderUser(c echo.Context, status int, page views.Page, u user.
 		props.Keys = append(props.Keys, keyRow(key))
 	}
 	props.MoreKeys = next != ""
-	props.Grant.Choices = grantChoices(who.Held())
+	props.Grant.Choices = grantChoices(who.Grantable(u.ID))
 	events, err := s.service.UserLogs(ctx, who, u.ID, userEvents)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package security
 
 import (
 	"context"
+	"slices"
 
 	"patronus.internal/dashboard/security/apikey"
 	"patronus.internal/dashboard/security/audit"
@@ -47,7 +48,8 @@ func (s *Service) Grants(ctx context.Context, userID, after string, limit int) (
 // resource. It counts from the moment in which it returns. It returns
 // secerr.ValidationFailed for what cannot be granted, secerr.NotFound for an
 // unknown user, secerr.Forbidden for a permission that the caller's role does
-// not hold, for themselves and for somebody above them, and secerr.Conflict for one that is there already.
+// not hold, for themselves and for somebody above them, and secerr.Conflict for one
+// that is there already.
 func (s *Service) Grant(ctx context.Context, c Caller, userID, permission, resourceID string) (grant.Grant, error) {
 	rule, err := rbac.ParseGrant(permission, resourceID)
 	if err != nil {
@@ -60,10 +62,7 @@ func (s *Service) Grant(ctx context.Context, c Caller, userID, permission, resou
 	if userID == c.User.ID {
 		return grant.Grant{}, s.deny(ctx, c, secerr.New(secerr.Forbidden, "Nobody grants anything to themselves: it would outlive their role. Ask another admin."), details)
 	}
-	// Neither is a grant passed on: when it ends, it must not live on elsewhere.
-	held := c.Held()
-	held.Grants = nil
-	if !held.MayGrant(rule) {
+	if !c.grantor().MayGrant(rule) {
 		return grant.Grant{}, s.deny(ctx, c, secerr.New(secerr.Forbidden, "You cannot grant what your role does not allow you yourself."), details)
 	}
 	s.noteScope(ctx, c, rule.Permission.Permissions()...)
@@ -89,6 +88,25 @@ func (s *Service) Grant(ctx context.Context, c Caller, userID, permission, resou
 	return added, err
 }
 
+// grantor is what the caller may grant from: a grant is not passed on, since when it
+// ends, it must not live on elsewhere.
+func (c Caller) grantor() rbac.Held {
+	held := c.Held()
+	held.Grants = nil
+	return held
+}
+
+// Grantable lists the permissions that the caller may grant to a user: to themselves,
+// none.
+func (c Caller) Grantable(userID string) []rbac.Permission {
+	if userID == c.User.ID {
+		return nil
+	}
+	return slices.DeleteFunc(c.grantor().Permissions(), func(p rbac.Permission) bool {
+		return !c.grantor().MayGrant(rbac.Grant{Permission: rbac.Scope(p)})
+	})
+}
+
 // Revoke ends a grant of a user at once. It returns secerr.NotFound for an unknown
 // user or grant, and secerr.Forbidden for somebody above the caller.
 func (s *Service) Revoke(ctx context.Context, c Caller, userID, id string) error {
@@ -112,20 +130,16 @@ func (s *Service) Revoke(ctx context.Context, c Caller, userID, id string) error
 	})
 }
 
-// checkSum refuses a grant that with those from before comes to everything.
+// checkSum refuses a grant that comes to everything, with the role and what was granted
+// before.
 func checkSum(r db.Reader, u user.User, g rbac.Grant) error {
-	grants, err := grantsOf(r, u.ID)
-	if err != nil {
+	held, err := heldBy(r, u)
+	if err != nil || held.Role == rbac.Admin {
 		return err
 	}
-	var whole []rbac.Scope
-	for _, g := range append(grants, g) {
-		if g.ResourceID == "" {
-			whole = append(whole, g.Permission)
-		}
-	}
-	if rbac.CoverEveryChange(whole) {
-		return secerr.Invalid("permission", "With what is granted to them already they could change everything. That is what the role admin is for: change the role instead.")
+	held.Grants = append(held.Grants, g)
+	if held.MayChangeEverything() {
+		return secerr.Invalid("permission", "With what they may do already they could change everything. That is what the role admin is for: change the role instead.")
 	}
 	return nil
 }

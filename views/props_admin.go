@@ -45,6 +45,9 @@ type UserProps struct {
 	Grant               GrantForm
 }
 
+// mayGrant reports whether there is a permission to choose from.
+func (p UserProps) mayGrant() bool { return p.CanWrite && len(p.Grant.Choices) > 0 }
+
 // GrantRow is a permission that a user has beyond their role.
 type GrantRow struct {
 	ID, Permission, ResourceID string // ResourceID is empty for everywhere

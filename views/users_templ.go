@@ -646,7 +646,7 @@ func User(p UserProps) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			if len(p.Grants) > 0 || p.CanWrite {
+			if len(p.Grants) > 0 || p.mayGrant() {
 				templ_7745c5c3_Err = userGrants(p).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
@@ -1124,7 +1124,7 @@ func userGrants(p UserProps) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		}
-		if p.CanWrite {
+		if p.mayGrant() {
 			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 111, "<div class=\"card-body\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err

@@ -95,6 +95,11 @@ func (h Held) MayAppoint(role Role) bool {
 	return !slices.ContainsFunc(Appointing(role), func(p Permission) bool { return h.Reach(p) != All })
 }
 
+// MayChangeEverything reports whether every change is reached, as by an admin.
+func (h Held) MayChangeEverything() bool {
+	return !slices.ContainsFunc(all, func(p Permission) bool { return p.changes() && h.Reach(p) != All })
+}
+
 // MayScope reports whether somebody holds, at least in part, every permission
 // that a scope covers, so that nobody makes a key that is stronger than they are.
 // A scope that means nothing is for who may do everything.

@@ -107,6 +107,23 @@ func TestNobodyGrantsMoreThanTheyHold(t *testing.T) {
 	}
 }
 
+func TestMayChangeEverything(t *testing.T) {
+	for _, c := range []struct {
+		held Held
+		want bool
+	}{
+		{Held{Role: Admin}, true},
+		{Held{Role: Operator, Grants: grants("users:*", "", "policies:*", "", "sessions:*", "", "api_keys:*", "")}, true},
+		{Held{Role: Viewer, Grants: grants("users:*", "", "policies:*", "", "sessions:*", "", "api_keys:*", "")}, false},
+		{Held{Role: Operator, Grants: grants("users:*", "a", "policies:*", "", "sessions:*", "", "api_keys:*", "")}, false},
+		{Held{Role: Operator}, false},
+	} {
+		if got := c.held.MayChangeEverything(); got != c.want {
+			t.Errorf("%+v may change everything: %t", c.held, got)
+		}
+	}
+}
+
 func TestGrantSyntax(t *testing.T) {
 	for _, good := range [][2]string{{"sites:read", ""}, {"sites:read", "a"}, {"users:*", "a"}, {"*:read", ""}, {"audit:read", ""}, {"sessions:write", "a"}, {"audit:*", ""}} {
 		if g, err := ParseGrant(good[0], good[1]); err != nil || string(g.Permission) != good[0] || g.ResourceID != good[1] {

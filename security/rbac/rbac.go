@@ -4,6 +4,7 @@ package rbac
 
 import (
 	"slices"
+	"strings"
 
 	"patronus.internal/dashboard/security/secerr"
 )
@@ -99,6 +100,9 @@ func Of(role Role, p Permission) Reach {
 	}
 	return matrix[role][p]
 }
+
+// changes reports whether it is about more than reading.
+func (p Permission) changes() bool { return strings.HasSuffix(string(p), ":write") }
 
 // all is every permission that means something. Nobody writes figures, and the
 // log writes itself.

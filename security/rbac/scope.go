@@ -30,7 +30,7 @@ func ParseScope(s string) (Scope, error) {
 // AllScopes.
 func CoverEveryChange(scopes []Scope) bool {
 	return !slices.ContainsFunc(all, func(p Permission) bool {
-		return strings.HasSuffix(string(p), ":write") && !slices.ContainsFunc(scopes, func(s Scope) bool { return s.Covers(p) })
+		return p.changes() && !slices.ContainsFunc(scopes, func(s Scope) bool { return s.Covers(p) })
 	})
 }
 
