@@ -3,6 +3,7 @@ package security_test
 import (
 	"context"
 	"database/sql"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -321,4 +322,38 @@ func TestKeyUseIsCountedInMinutes(t *testing.T) {
 	if err != nil || events != 2 || uses != 100 {
 		t.Errorf("%d events tell of %d uses, %v", events, uses, err)
 	}
+}
+
+// TestLastUseIsKeptOnceAMinute, however many addresses and routes a key is used from.
+func TestLastUseIsKeptOnceAMinute(t *testing.T) {
+	ctx := context.Background()
+	e := enrol(t, "admin")
+	made, token, err := e.service.CreateKey(ctx, e.caller, security.KeyRequest{Name: "x", Scopes: []string{"audit:read"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	use := func(ip, route string) {
+		t.Helper()
+		if _, err := e.service.IdentifyBearer(ctx, security.Request{IP: netip.MustParseAddr(ip), Route: route}, token); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kept := func(at time.Time, ip string) {
+		t.Helper()
+		key, err := e.service.Key(ctx, e.caller, made.ID)
+		if err != nil || key.LastUsedAt == nil || !key.LastUsedAt.Equal(at) || key.LastUsedIP != ip {
+			t.Fatalf("the last use is %v from %s, want %v from %s (%v)", key.LastUsedAt, key.LastUsedIP, at, ip, err)
+		}
+	}
+	first := e.clock.Now()
+	use("192.0.2.1", "GET /x")
+	for range 20 {
+		e.clock.Advance(time.Second)
+		use("192.0.2.2", "GET /x")
+		use("192.0.2.1", "GET /y")
+	}
+	kept(first, "192.0.2.1")
+	e.clock.Advance(time.Minute)
+	use("192.0.2.2", "GET /x")
+	kept(e.clock.Now(), "192.0.2.2")
 }

@@ -106,9 +106,11 @@ func counted(event audit.Event, count int) audit.Event {
 	return event
 }
 
-// noteKeyUse keeps the last use of a key, and the event of a read, at most
-// once a minute, and reports whether it wrote now. When they cannot be written the
-// key does not work: what cannot be recorded is not done.
+// noteKeyUse keeps the last use of a key, and the event of a read, each at most once
+// a minute, and reports whether it kept the last use now. When they cannot be
+// written the key does not work: what cannot be recorded is not done. A key that is
+// used from several places at once is written no more often for that: where from, the
+// events of its reads tell, and a change from elsewhere is judged all the same.
 func (s *Service) noteKeyUse(ctx context.Context, c Caller) (bool, error) {
 	actor := c.actor()
 	k, event := keyUse(actor, c.Request.Route)
@@ -116,8 +118,9 @@ func (s *Service) noteKeyUse(ctx context.Context, c Caller) (bool, error) {
 	if !c.Request.Change { // a change writes an event of its own, see record
 		n = s.tally.add(k, event, s.now())
 	}
-	stale := c.Key.LastUsedAt == nil || s.now().Sub(*c.Key.LastUsedAt) >= seenInterval || c.Key.LastUsedIP != actor.IPAddress
-	if n == 0 && !stale {
+	stale := c.Key.LastUsedAt == nil || s.now().Sub(*c.Key.LastUsedAt) >= seenInterval
+	moved := c.Key.LastUsedIP != actor.IPAddress
+	if n == 0 && !stale && !(moved && c.Request.Change) {
 		return false, nil
 	}
 	err := s.commit(ctx, func(tx *db.Tx) error {
@@ -126,17 +129,20 @@ func (s *Service) noteKeyUse(ctx context.Context, c Caller) (bool, error) {
 				return err
 			}
 		}
-		if c.Key.LastUsedIP != actor.IPAddress {
+		if moved {
 			if err := s.suspectKey(tx, c); err != nil {
 				return err
 			}
+		}
+		if !stale {
+			return nil
 		}
 		return apikey.Used(tx, c.Key.ID, actor.IPAddress)
 	})
 	if err != nil && n > 1 { // this use is refused; those before it were answered
 		s.tally.restore(k, event, n-1, s.now())
 	}
-	return err == nil, err
+	return err == nil && stale, err
 }
 
 // keyUse is a use of a key for the tally.
